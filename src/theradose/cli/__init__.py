@@ -1,0 +1,1 @@
+"""The theradose command for people."""

@@ -1,0 +1,1 @@
+"""Patients: where their files lie, who they are, how they are split."""

@@ -1,0 +1,93 @@
+"""Where the files of a data set lie (BIDS-like) and how to find them again through its manifest."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from theradose.errors import DataError, Where
+from theradose.imaging.nifti import read_volume
+from theradose.imaging.volume import Volume
+from theradose.provenance import sha256_file, verify_file
+from theradose.tables import MANIFEST, PARTICIPANTS, read_table, write_table
+
+PRE, CYCLE_PREFIX = "ses-pre", "ses-tx"
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """A data set folder: `participants.tsv`, `manifest.tsv`, one folder a patient, masks under `derivatives`."""
+
+    root: Path
+
+    @property
+    def participants_file(self) -> Path:
+        """The clinical table."""
+        return self.root / "participants.tsv"
+
+    @property
+    def manifest_file(self) -> Path:
+        """The list of images with their hashes."""
+        return self.root / "manifest.tsv"
+
+    def image_file(self, patient: str, modality: str, session: str = PRE, time_h: float | None = None) -> Path:
+        """Return where an image belongs, e.g. sub-x/ses-tx1/spect/sub-x_ses-tx1_time-024h_spect.nii.gz."""
+        time = "" if time_h is None else f"_time-{round(time_h):03d}h"
+        stem = f"sub-{patient}_{session}{time}"
+        if modality == "mask":
+            return self.root / "derivatives" / "masks" / f"sub-{patient}" / f"{stem}_dseg.nii.gz"
+        return self.root / f"sub-{patient}" / session / modality / f"{stem}_{modality}.nii.gz"
+
+    def participants(self) -> pd.DataFrame:
+        """Read the clinical table."""
+        return read_table(self.participants_file, PARTICIPANTS)
+
+    def manifest(self) -> pd.DataFrame:
+        """Read the manifest."""
+        return read_table(self.manifest_file, MANIFEST)
+
+    def rows(self, patient: str, modality: str, session: str | None = None) -> pd.DataFrame:
+        """Return the manifest rows of a patient's images of one modality, by session and time."""
+        table = self.manifest()
+        chosen = table[(table["patient"] == patient) & (table["modality"] == modality)]
+        if session is not None:
+            chosen = chosen[chosen["session"] == session]
+        return chosen.sort_values(["session", "time_h"], ignore_index=True)
+
+    def load(self, row: "pd.Series[object]") -> Volume:
+        """Read the image of a manifest row after checking its hash."""
+        path = self.root / str(row["file"])
+        verify_file(path, str(row["sha256"]), Where(patient=str(row["patient"]), file=str(row["file"])))
+        return read_volume(path)
+
+    def load_one(self, patient: str, modality: str, session: str | None = None) -> Volume:
+        """Read the only image of its kind; DataError when there is none or more than one."""
+        rows = self.rows(patient, modality, session)
+        if len(rows) != 1:
+            raise DataError(
+                f"need one {modality} image",
+                where=Where(patient=patient),
+                got=f"{len(rows)} in the manifest",
+                expected=1,
+                code="THR-205",
+                remedy="add the image to the data set or exclude the patient",
+            )
+        return self.load(rows.iloc[0])
+
+    def write_manifest(self, images: pd.DataFrame) -> Path:
+        """Hash images (columns patient, session, modality, time_h, file relative to the root) and write the manifest."""
+        table = images.copy()
+        table["sha256"] = [sha256_file(self.root / file) for file in table["file"]]
+        table["n_bytes"] = [(self.root / file).stat().st_size for file in table["file"]]
+        table = table.sort_values("file", ignore_index=True)
+        return write_table(table, self.manifest_file, MANIFEST)
+
+
+def cycle_of(session: str) -> int:
+    """Return the cycle number of a therapy session, 1 for `ses-tx1`."""
+    return int(session.removeprefix(CYCLE_PREFIX))
+
+
+def patients_of_chunk(patients: list[str], chunk: int, of: int) -> list[str]:
+    """Return the patients of chunk `chunk` (from 0) out of `of`; every patient falls in exactly one."""
+    return sorted(patients)[chunk::of]

@@ -1,0 +1,1 @@
+"""Virtual patients: anatomy, kinetics, scanners and the planted truth."""

@@ -1,0 +1,1 @@
+"""Judging: metrics, comparison, figures, report and model cards."""

@@ -1,0 +1,1 @@
+"""Numbers from images and clinics: radiomics and covariates."""

@@ -1,0 +1,1 @@
+"""Images with their geometry and unit: reading, resampling, registering, augmenting."""

@@ -1,0 +1,78 @@
+"""The one door for NIfTI files: LPS inside, RAS at the border, unit and times in a JSON sidecar."""
+
+import gzip
+import json
+import zlib
+from pathlib import Path
+from typing import Any
+
+import nibabel as nib
+import numpy as np
+
+from theradose.errors import DataError, GeometryError, Where
+from theradose.imaging.grid import Grid
+from theradose.imaging.volume import Volume
+from theradose.provenance import write_atomically, write_json
+
+RAS_FROM_LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
+SHEAR_LIMIT = 1e-3
+
+
+def sidecar(path: Path) -> Path:
+    """Return the JSON file beside an image, `x.json` for `x.nii.gz`."""
+    return path.with_name(path.name.removesuffix(".nii.gz").removesuffix(".nii") + ".json")
+
+
+def write_volume(volume: Volume, path: Path, extra: dict[str, Any] | None = None) -> Path:
+    """Write an image (.nii.gz) with a sidecar that names its unit; bytes depend on the image alone."""
+    affine = RAS_FROM_LPS @ volume.grid.affine_lps()
+    values = np.ascontiguousarray(np.transpose(volume.values, (2, 1, 0)))
+    image = nib.Nifti1Image(values, affine)
+    image.header.set_xyzt_units("mm")
+    write_atomically(path, gzip.compress(image.to_bytes(), compresslevel=4, mtime=0))
+    write_json(sidecar(path), {"Units": volume.unit, **(extra or {})})
+    return path
+
+
+def _grid(affine_ras: np.ndarray, shape_xyz: tuple[int, ...], where: Where) -> Grid:
+    """Turn a NIfTI affine into a grid; GeometryError when the axes are not at right angles."""
+    affine = RAS_FROM_LPS @ affine_ras
+    spacing = np.linalg.norm(affine[:3, :3], axis=0)
+    direction = affine[:3, :3] / spacing
+    shear = float(np.abs(direction.T @ direction - np.eye(3)).max())
+    if shear > SHEAR_LIMIT:
+        raise GeometryError("image axes are not at right angles", where=where, got=f"shear {shear:.3g}", expected=SHEAR_LIMIT)
+    rounded = np.round(direction, 7) + 0.0
+    return Grid(
+        (int(shape_xyz[2]), int(shape_xyz[1]), int(shape_xyz[0])),
+        (float(spacing[0]), float(spacing[1]), float(spacing[2])),
+        (float(affine[0, 3]), float(affine[1, 3]), float(affine[2, 3])),
+        tuple((float(row[0]), float(row[1]), float(row[2])) for row in rounded),
+    )
+
+
+def read_sidecar(path: Path) -> dict[str, Any]:
+    """Read the JSON sidecar of an image; DataError when it is missing or damaged."""
+    file = sidecar(path)
+    try:
+        return dict(json.loads(file.read_text(encoding="utf-8")))
+    except (OSError, ValueError) as error:
+        raise DataError("sidecar is missing or damaged", where=Where(file=file.name), got=error, code="THR-203") from error
+
+
+def read_volume(path: Path, unit: str | None = None) -> Volume:
+    """Read an image with its unit (from `unit` or the sidecar); DataError when the file is damaged."""
+    where = Where(file=path.name)
+    if not path.is_file():
+        raise DataError("image is missing", where=where, code="THR-201", remedy="restore it or exclude the patient")
+    try:
+        content = path.read_bytes()
+        raw = gzip.decompress(content) if path.name.endswith(".gz") else content
+        image = nib.Nifti1Image.from_bytes(raw)
+        values = np.asanyarray(image.dataobj)
+    except (OSError, EOFError, ValueError, zlib.error, nib.filebasedimages.ImageFileError) as error:
+        raise DataError("image file is damaged", where=where, got=error, code="THR-204") from error
+    if values.ndim != 3:
+        raise GeometryError("image is not three-dimensional", where=where, got=values.shape, expected="3 axes")
+    grid = _grid(np.asarray(image.affine, float), values.shape, where)
+    return Volume(np.ascontiguousarray(np.transpose(values, (2, 1, 0))), grid, unit or str(read_sidecar(path)["Units"]))

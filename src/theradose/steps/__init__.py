@@ -1,0 +1,1 @@
+"""One file, one rule of the workflow: read, call, write."""

@@ -1,0 +1,42 @@
+"""The one entrance of all steps: arguments from the rule's shell line, faults as one sentence and an exit code."""
+
+import argparse
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from theradose.errors import TheradoseError
+
+
+def arguments(
+    text: str,
+    *,
+    paths: Sequence[str] = (),
+    lists: Sequence[str] = (),
+    texts: Sequence[str] = (),
+    numbers: Sequence[str] = (),
+    optional: Sequence[str] = (),
+) -> argparse.ArgumentParser:
+    """Return the parser of a step: `--name` for each path, list of paths, text (settings as JSON) and whole number."""
+    parser = argparse.ArgumentParser(description=text)
+    kinds: list[tuple[Sequence[str], dict[str, object]]] = [
+        (paths, {"type": Path}),
+        (lists, {"type": Path, "nargs": "+"}),
+        (texts, {"type": str}),
+        (numbers, {"type": int}),
+    ]
+    for names, kind in kinds:
+        for name in names:
+            flag = "--" + name.replace("_", "-")
+            parser.add_argument(flag, dest=name, required=name not in optional, default=None, **kind)  # type: ignore[arg-type]
+    return parser
+
+
+def start(parser: argparse.ArgumentParser, run: Callable[[argparse.Namespace], None]) -> None:
+    """Run a step with its arguments; a known fault ends with its sentence and code instead of a traceback."""
+    chosen = parser.parse_args()
+    try:
+        run(chosen)
+    except TheradoseError as error:
+        sys.stderr.write(f"ERROR {error}\n")
+        sys.exit(error.exit_code)

@@ -1,0 +1,122 @@
+"""One word per thing: quantities with their units and ranges, VOIs with their labels, modalities, flags."""
+
+from dataclasses import dataclass
+
+RESEARCH_USE_ONLY = "Research use only. Not a medical device; not for treatment decisions."
+VIRTUAL = "virtual"
+
+MODALITIES = ("pet", "ct", "spect", "mask")
+UNITS = {"pet": "Bq/mL", "spect": "Bq/mL", "ct": "HU", "mask": "label"}
+PATIENT_STATUS = ("ok", "flagged", "quarantined", "excluded")
+PARTITIONS = ("train", "validation", "test")
+SEVERITIES = ("ERROR", "WARN", "NOTE")
+PATIENT_ID = r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}"
+
+
+@dataclass(frozen=True)
+class Quantity:
+    """A named number: its unit and the range outside which it cannot be right."""
+
+    unit: str
+    low: float | None = None
+    high: float | None = None
+    meaning: str = ""
+
+
+QUANTITIES: dict[str, Quantity] = {
+    "activity_mbq": Quantity("MBq", None, None, "activity in the VOI at the time of the scan, recovery-corrected"),
+    "activity_std_mbq": Quantity("MBq", 0, None, "standard uncertainty of activity_mbq"),
+    "activity_uncorrected_mbq": Quantity("MBq", None, None, "activity in the VOI as the image shows it"),
+    "administered_mbq": Quantity("MBq", 1, 20000, "activity administered for the therapy cycle"),
+    "administered_pet_mbq": Quantity("MBq", 1, 1000, "activity administered for the PET"),
+    "age_y": Quantity("y", 0, 120, "age at therapy"),
+    "dose_gy": Quantity("Gy", 0, None, "mean absorbed dose, from recovery-corrected activity"),
+    "dose_gy_per_gbq": Quantity("Gy/GBq", 0, None, "mean absorbed dose per administered activity"),
+    "dose_std_gy": Quantity("Gy", 0, None, "standard uncertainty of dose_gy"),
+    "dose_uncorrected_gy": Quantity("Gy", 0, None, "mean absorbed dose without recovery correction"),
+    "dose_voxel_gy": Quantity("Gy", 0, None, "mean of the dose map inside the VOI"),
+    "egfr_ml_min": Quantity("mL/min/1.73 m2", 1, 200, "estimated glomerular filtration rate"),
+    "height_cm": Quantity("cm", 100, 230, "body height"),
+    "mass_g": Quantity("g", 0, None, "mass of the VOI"),
+    "recovery_coefficient": Quantity("1", 0, None, "image over true activity in the VOI at the first scan"),
+    "spill_in_mbq": Quantity("MBq", None, None, "activity seen in the VOI that lies outside it"),
+    "suv_bw": Quantity("g/mL", 0, None, "standardised uptake value, body weight"),
+    "t_eff_h": Quantity("h", 0, None, "effective half-life of the slowest phase"),
+    "tail_fraction": Quantity("1", 0, 1, "part of the TIA after the last scan"),
+    "tia_mbq_h": Quantity("MBq.h", 0, None, "time-integrated activity"),
+    "tia_std_mbq_h": Quantity("MBq.h", 0, None, "standard uncertainty of tia_mbq_h"),
+    "tia_uncorrected_mbq_h": Quantity("MBq.h", 0, None, "time-integrated activity without recovery correction"),
+    "tiac_h": Quantity("h", 0, None, "time-integrated activity coefficient: TIA / administered activity"),
+    "tiac_std_h": Quantity("h", 0, None, "standard uncertainty of tiac_h"),
+    "time_h": Quantity("h", -1000, 1000, "time after administration"),
+    "volume_fraction": Quantity("1", 0, 1, "part of the VOI that gets at least the dose"),
+    "volume_ml": Quantity("mL", 0, None, "volume of the VOI"),
+    "weight_kg": Quantity("kg", 20, 250, "body weight"),
+}
+
+
+@dataclass(frozen=True)
+class Voi:
+    """A volume of interest: its label in the mask file, the organ it belongs to, and whether it has a side."""
+
+    label: int
+    organ: str
+    sided: bool = False
+    region: bool = False
+
+
+# Names as TotalSegmentator writes them, where it has the structure. Regions take part in the spill-over
+# correction and carry activity, but are no target of dosimetry.
+VOIS: dict[str, Voi] = {
+    "remainder": Voi(1, "remainder", region=True),
+    "lung_left": Voi(2, "lungs", sided=True, region=True),
+    "lung_right": Voi(3, "lungs", sided=True, region=True),
+    "red_marrow": Voi(4, "marrow"),
+    "kidney_left": Voi(5, "kidneys", sided=True),
+    "kidney_right": Voi(6, "kidneys", sided=True),
+    "liver": Voi(7, "liver"),
+    "spleen": Voi(8, "spleen"),
+    "parotid_gland_left": Voi(9, "parotids", sided=True),
+    "parotid_gland_right": Voi(10, "parotids", sided=True),
+    "submandibular_gland_left": Voi(11, "submandibulars", sided=True),
+    "submandibular_gland_right": Voi(12, "submandibulars", sided=True),
+    "lacrimal_gland_left": Voi(13, "lacrimals", sided=True),
+    "lacrimal_gland_right": Voi(14, "lacrimals", sided=True),
+    "urinary_bladder": Voi(15, "bladder", region=True),
+}
+LESION_LABEL_FROM = 101
+LESION_PREFIX = "lesion_"
+LESIONS = "lesions"
+ORGANS = tuple(dict.fromkeys(voi.organ for voi in VOIS.values() if not voi.region)) + (LESIONS,)
+
+FLAGS: dict[str, str] = {
+    "tail_over_40_percent": "more than 40 % of the TIA lies after the last scan",
+    "population_half_life": "the fit was refused and a declared population half-life took its place",
+    "single_time_point": "one scan only: the half-life is the population's",
+    "implausible_dose": "dose per activity above what is seen in patients",
+    "negative_activity": "a corrected activity was negative and set to zero",
+    "small_voi": "fewer than 8 voxels: recovery correction is unreliable",
+    "rc_unstable": "the recovery correction changes the activity more than threefold",
+}
+
+
+def lesion_name(label: int) -> str:
+    """Return the VOI name of a lesion label, `lesion_01` for 101."""
+    return f"{LESION_PREFIX}{label - LESION_LABEL_FROM + 1:02d}"
+
+
+def organ_of(voi: str) -> str:
+    """Return the organ a VOI belongs to; every lesion belongs to `lesions`."""
+    return LESIONS if voi.startswith(LESION_PREFIX) else VOIS[voi].organ
+
+
+def is_target(voi: str) -> bool:
+    """Tell whether a VOI gets a dose of its own (regions of the spill-over correction do not)."""
+    return voi.startswith(LESION_PREFIX) or not VOIS[voi].region
+
+
+def voi_of_label(label: int) -> str:
+    """Return the VOI name of a label in a mask file; KeyError when the label means nothing."""
+    if label >= LESION_LABEL_FROM:
+        return lesion_name(label)
+    return {voi.label: name for name, voi in VOIS.items()}[label]
