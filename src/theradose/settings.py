@@ -240,7 +240,9 @@ def parse_settings(kind: type[SectionT], values: Mapping[str, Any], file: str | 
         return kind.model_validate(dict(values))
     except ValidationError as error:
         faults = "; ".join(_fault(kind, item) for item in error.errors())
-        raise SettingsError("settings are not valid", where=Where(file=file), got=faults, remedy="edit the file") from error
+        raise SettingsError(
+            "settings are not valid", where=Where(file=file), got=faults, remedy="edit the file"
+        ) from error
 
 
 def read_yaml(path: Path) -> dict[str, Any]:

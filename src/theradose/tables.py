@@ -1,73 +1,18 @@
 """Every table of the house: columns with unit, type and range, checked when it is written and when it is read."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import pandera.pandas as pa
 
+from theradose.columns import TEXT, WHOLE, Column, Schema, checked, quantity, text
 from theradose.errors import DataError, Where
 from theradose.provenance import write_atomically
-from theradose.vocabulary import PARTITIONS, PATIENT_ID, PATIENT_STATUS, QUANTITIES, SEVERITIES
+from theradose.vocabulary import PARTITIONS, PATIENT_ID, PATIENT_STATUS, SEVERITIES
 
-TEXT, NUMBER, WHOLE = "text", "number", "whole"
 FORMULA_STARTS = ("=", "+", "@", "\t", "\r", "-")
-
-
-@dataclass(frozen=True)
-class Column:
-    """A column: its kind (text, number, whole), whether cells may be empty, and what is allowed in them."""
-
-    name: str
-    kind: str = NUMBER
-    empty: bool = False
-    low: float | None = None
-    high: float | None = None
-    one_of: tuple[str, ...] | None = None
-    pattern: str | None = None
-
-    def check(self) -> pa.Column:
-        """Return the pandera column that holds cells to this description."""
-        checks = []
-        if self.low is not None:
-            checks.append(pa.Check.ge(self.low))
-        if self.high is not None:
-            checks.append(pa.Check.le(self.high))
-        if self.one_of is not None:
-            checks.append(pa.Check.isin(self.one_of))
-        if self.pattern is not None:
-            checks.append(pa.Check.str_matches(rf"(?:{self.pattern})\Z"))
-        dtype = {TEXT: "str", NUMBER: "float64", WHOLE: "int64"}[self.kind]
-        return pa.Column(dtype, checks, nullable=self.empty, name=self.name)
-
-
-def text(name: str, *, empty: bool = False, one_of: tuple[str, ...] | None = None) -> Column:
-    """Describe a text column."""
-    return Column(name, TEXT, empty=empty, one_of=one_of)
-
-
-def quantity(name: str, *, empty: bool = False) -> Column:
-    """Describe a column that holds a quantity of the vocabulary, with its range."""
-    known = QUANTITIES[name]
-    return Column(name, NUMBER, empty, known.low, known.high)
-
-
-@dataclass(frozen=True)
-class Schema:
-    """A table: its name, its columns, the columns that identify a row, and whether more columns may follow."""
-
-    name: str
-    columns: tuple[Column, ...]
-    key: tuple[str, ...]
-    open: bool = False
-
-    def names(self) -> list[str]:
-        """Return the column names in order."""
-        return [column.name for column in self.columns]
-
 
 PATIENT = Column("patient", TEXT, pattern=PATIENT_ID)
 CYCLE = Column("cycle", WHOLE, low=1)
@@ -99,7 +44,9 @@ FAULTS = Schema(
     (),
 )
 PATIENTS = Schema(
-    "patients", (PATIENT, text("centre"), text("status", one_of=PATIENT_STATUS), text("reason", empty=True)), ("patient",)
+    "patients",
+    (PATIENT, text("centre"), text("status", one_of=PATIENT_STATUS), text("reason", empty=True)),
+    ("patient",),
 )
 TAC = Schema(
     "tac",
@@ -139,8 +86,8 @@ SPLITS = Schema(
 FEATURES = Schema(
     "features",
     (
-        PATIENT, text("session"), text("modality"), Column("time_h", empty=True), VOI, text("filter"), text("feature_class"),
-        text("feature"), Column("value", empty=True), text("status"),
+        PATIENT, text("session"), text("modality"), Column("time_h", empty=True), VOI, text("filter"),
+        text("feature_class"), text("feature"), Column("value", empty=True), text("status"),
     ),
     ("patient", "session", "modality", "time_h", "voi", "filter", "feature_class", "feature"),
 )  # fmt: skip
@@ -158,7 +105,8 @@ PREDICTIONS = Schema(
     (
         text("predictor"), PATIENT, VOI, text("partition", one_of=PARTITIONS), Column("fold", WHOLE, low=-1),
         Column("predicted_gy_per_gbq", low=0), Column("low_gy_per_gbq", empty=True, low=0),
-        Column("high_gy_per_gbq", empty=True), Column("label_gy_per_gbq", low=0), Column("truth_gy_per_gbq", empty=True),
+        Column("high_gy_per_gbq", empty=True), Column("label_gy_per_gbq", low=0),
+        Column("truth_gy_per_gbq", empty=True),
     ),
     ("predictor", "patient", "voi", "partition", "fold"),
 )  # fmt: skip
@@ -181,7 +129,15 @@ DRAWS = Schema(
 )
 QC = Schema(
     "qc",
-    (PATIENT, text("step"), text("subject"), text("name"), Column("value", empty=True), text("unit"), text("note", empty=True)),
+    (
+        PATIENT,
+        text("step"),
+        text("subject"),
+        text("name"),
+        Column("value", empty=True),
+        text("unit"),
+        text("note", empty=True),
+    ),
     (),
 )
 TRUTH_VOI = Schema(
@@ -202,44 +158,6 @@ SCHEMAS: dict[str, Schema] = {
         COVARIATE_MANIFEST, PREDICTIONS, METRICS, IMAGES, DRAWS, QC, TRUTH_VOI, LATENTS,
     )
 }  # fmt: skip
-
-
-def _faults(frame: pd.DataFrame, schema: Schema) -> list[str]:
-    """Return one phrase for each kind of fault in a table."""
-    model = pa.DataFrameSchema({c.name: c.check() for c in schema.columns}, strict=not schema.open)
-    found: list[str] = []
-    try:
-        model.validate(frame, lazy=True)
-    except pa.errors.SchemaErrors as errors:
-        for (column, check), rows in errors.failure_cases.groupby(["column", "check"], dropna=False):
-            cases = ", ".join(str(case) for case in rows["failure_case"].head(3))
-            found.append(f"column {column}: {check} fails for {cases}")
-    if schema.key and frame.duplicated(list(schema.key)).any():
-        twice = frame.loc[frame.duplicated(list(schema.key)), list(schema.key)].iloc[0].tolist()
-        found.append(f"row {twice} stands twice")
-    return found
-
-
-def checked(frame: pd.DataFrame, schema: Schema, file: str = "table") -> pd.DataFrame:
-    """Return the table with typed columns in the schema's order; DataError lists every fault."""
-    missing = [name for name in schema.names() if name not in frame.columns]
-    if missing:
-        raise DataError(
-            f"table {schema.name} lacks columns", where=Where(file=file), got=missing, expected=schema.names(), code="THR-230"
-        )
-    frame = frame[schema.names() + [c for c in frame.columns if c not in schema.names()]].copy()
-    for column in schema.columns:
-        if column.kind == TEXT:
-            values = frame[column.name].astype("str")
-            frame[column.name] = values.fillna("") if column.empty else values
-        else:
-            frame[column.name] = frame[column.name].astype("float64" if column.kind == NUMBER else "int64")
-    faults = _faults(frame, schema)
-    if faults:
-        raise DataError(
-            f"table {schema.name} breaks its schema", where=Where(file=file), got="; ".join(faults), code="THR-231"
-        )
-    return frame.reset_index(drop=True)
 
 
 def _safe_cell(value: object) -> object:

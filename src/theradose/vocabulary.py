@@ -87,7 +87,7 @@ VOIS: dict[str, Voi] = {
 LESION_LABEL_FROM = 101
 LESION_PREFIX = "lesion_"
 LESIONS = "lesions"
-ORGANS = tuple(dict.fromkeys(voi.organ for voi in VOIS.values() if not voi.region)) + (LESIONS,)
+ORGANS = (*dict.fromkeys(voi.organ for voi in VOIS.values() if not voi.region), LESIONS)
 
 FLAGS: dict[str, str] = {
     "tail_over_40_percent": "more than 40 % of the TIA lies after the last scan",

@@ -75,7 +75,7 @@ class Dataset:
         return self.load(rows.iloc[0])
 
     def write_manifest(self, images: pd.DataFrame) -> Path:
-        """Hash images (columns patient, session, modality, time_h, file relative to the root) and write the manifest."""
+        """Hash images (columns patient, session, modality, time_h, file under the root) and write the manifest."""
         table = images.copy()
         table["sha256"] = [sha256_file(self.root / file) for file in table["file"]]
         table["n_bytes"] = [(self.root / file).stat().st_size for file in table["file"]]
