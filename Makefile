@@ -7,7 +7,7 @@ CORES ?= 2
 # Address of an index (or folder) of CPU wheels of torch; without it pip takes the build your package index offers first.
 TORCH_INDEX ?=
 TORCH_FROM := $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX) --find-links $(TORCH_INDEX))
-PIP := $(BIN)/python -m pip --disable-pip-version-check
+PIP := $(BIN)/python -m pip -qq --disable-pip-version-check
 
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 export MLFLOW_DISABLE_TELEMETRY := true
@@ -18,16 +18,83 @@ export OPENBLAS_NUM_THREADS := 1
 export MKL_NUM_THREADS := 1
 export ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS := 1
 
-.PHONY: help demo test test-all lint ui lock clean env real record pull quick format docs
+# The study of the targets demo, resume, dag and record; another one: make demo CONFIG=config/mine.yaml
+CONFIG ?= config/demo.yaml
+SNAKEMAKE = snakemake --configfile $(CONFIG) --cores $(CORES)
+PORT ?= 5000
+
+.PHONY: help demo quick resume test test-all lint format ui record pull schema docs workflow-report lock clean env real
 help:            ## show this list
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 12
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 18
 
 env: $(READY)    ## create or refresh the environment .venv from the lock
 $(READY): requirements.in requirements-dev.in constraints.txt pyproject.toml
 	$(PY) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "theradose needs Python 3.11 or newer: make PY=python3.11 ...")'
 	$(PY) -m venv $(VENV)
-	$(PIP) install -q --upgrade "pip>=25,<27"
+	$(PIP) install --upgrade "pip>=25,<27"
 	@echo "theradose: installing the locked environment (2 to 4 minutes, about 2.3 GB with the CPU build of torch)"
-	$(PIP) install -q $(TORCH_FROM) -r requirements.in -r requirements-dev.in -c constraints.txt
-	$(PIP) install -q --no-deps --no-build-isolation -e .
+	$(PIP) install $(TORCH_FROM) -r requirements.in -r requirements-dev.in -c constraints.txt
+	$(PIP) install --no-deps --no-build-isolation -e .
 	touch $@
+
+demo: env        ## the whole study on virtual patients, from nothing to results/demo/report/index.html
+	$(SNAKEMAKE) --quiet host reason
+
+quick: env       ## the smallest whole study, in minutes
+	@$(MAKE) --no-print-directory demo CONFIG=config/quick.yaml
+
+resume: env      ## go on with a run that was killed (make resume CONFIG=...)
+	theradose resume --configfile $(CONFIG) --cores $(CORES)
+
+test: env        ## unit tests, architecture and workflow tests: seconds to a few minutes
+	pytest
+
+test-all: env    ## the same and the slow ones: whole studies, kill -9, versions
+	pytest -m ""
+
+lint: env        ## ruff, mypy, snakefmt and the workflow's own linter
+	ruff check .
+	ruff format --check .
+	mypy
+	snakefmt --check Snakefile workflow
+	snakemake --lint --configfile $(CONFIG)
+
+format: env      ## write Python and workflow files in the one format
+	ruff check --fix-only .
+	ruff format .
+	snakefmt Snakefile workflow
+
+ui: env          ## the experiment dashboard on http://127.0.0.1:5000 (PORT=...); choose "Model training" in it
+	MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false mlflow server --backend-store-uri $${MLFLOW_TRACKING_URI:-sqlite:///mlflow.db} \
+	  --artifacts-destination mlartifacts --host 127.0.0.1 --port $(PORT) --workers 1
+
+record: env      ## give the demo's data set and models a version (DVC): dvc.lock and metrics/ are then for git
+	dvc commit -f
+	dvc push
+	@echo "theradose: now commit dvc.lock and metrics/ to git"
+
+pull: env        ## fetch the recorded data set and models, and tell Snakemake that they are up to date
+	dvc pull
+	$(SNAKEMAKE) --touch --quiet host reason
+
+schema: env      ## write the JSON schema of the settings again
+	theradose schema --out workflow/schemas/config.schema.yaml
+
+docs: env        ## draw the graph of rules again
+	@printf '# The graph of rules\n\nMade by `make docs` from the demo study.\n\n```mermaid\n' > docs/rulegraph.md
+	snakemake --rulegraph mermaid-js --configfile $(CONFIG) --quiet all >> docs/rulegraph.md
+	@printf '```\n' >> docs/rulegraph.md
+
+workflow-report: env ## Snakemake's own report: which job made what, how long it took
+	$(SNAKEMAKE) --report results/snakemake-report.html
+
+lock:            ## after a change of requirements*.in: resolve anew and write constraints.txt
+	$(PY) -m venv .venv-lock
+	.venv-lock/bin/python -m pip install -qq --upgrade "pip>=25,<27"
+	.venv-lock/bin/python -m pip install -qq $(TORCH_FROM) -r requirements.in -r requirements-dev.in
+	.venv-lock/bin/python -m pip freeze --all | grep -v '^pip==' | sed 's/+cpu$$//' > constraints.txt
+	rm -rf .venv-lock
+
+clean:           ## remove caches and what tests left (never data, results or models)
+	rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -not -path './.venv/*' -prune -exec rm -rf {} +

@@ -116,6 +116,7 @@ class AugmentSettings(Section):
     intensity: Annotated[float, Field(ge=0, le=0.5)] = 0.10
     noise_sd: Annotated[float, Field(ge=0, le=0.5)] = 0.02
     flip_left_right: bool = False
+    slices: Annotated[int, Field(ge=1, le=512)] = 12
 
 
 class RadiomicsSettings(Section):

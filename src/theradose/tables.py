@@ -109,6 +109,7 @@ PREDICTIONS = Schema(
         Column("truth_gy_per_gbq", empty=True),
     ),
     ("predictor", "patient", "voi", "partition", "fold"),
+    open=True,
 )  # fmt: skip
 METRICS = Schema(
     "metrics",
@@ -116,6 +117,24 @@ METRICS = Schema(
         text("experiment"), text("predictor"), VOI, text("reference", one_of=("label", "truth")),
         text("partition", one_of=PARTITIONS), text("metric"), text("unit"), Column("value", empty=True),
         Column("low", empty=True), Column("high", empty=True), Column("n", WHOLE, low=0),
+    ),
+    ("experiment", "predictor", "voi", "reference", "partition", "metric"),
+)  # fmt: skip
+TRIALS = Schema(
+    "trials",
+    (
+        text("part"), Column("number", WHOLE, low=0), Column("value", empty=True), text("parameters"),
+        text("state", one_of=("complete", "failed")),
+    ),
+    ("part", "number"),
+)  # fmt: skip
+HISTORY = Schema("history", (text("part"), Column("epoch", WHOLE, low=0)), ("part", "epoch"), open=True)
+EXPERIMENTS = Schema(
+    "experiments",
+    (
+        text("experiment"), text("predictor"), text("role", one_of=("baseline", "model")), text("chosen", one_of=("yes", "no")),
+        VOI, text("reference", one_of=("label", "truth")), text("partition", one_of=PARTITIONS), text("metric"), text("unit"),
+        Column("value", empty=True), Column("low", empty=True), Column("high", empty=True), Column("n", WHOLE, low=0),
     ),
     ("experiment", "predictor", "voi", "reference", "partition", "metric"),
 )  # fmt: skip
@@ -127,6 +146,15 @@ IMAGES = Schema(
 DRAWS = Schema(
     "draws", (PATIENT, Column("copy", WHOLE, low=0), Column("seed", WHOLE), text("draw")), ("patient", "copy")
 )
+PAIRS = Schema(
+    "pairs",
+    (
+        PATIENT, Column("copy", WHOLE, low=0), Column("slice", WHOLE, low=0), text("partition", one_of=PARTITIONS),
+        Column("fold", WHOLE, low=-1), Column("row_from", WHOLE), Column("column_from", WHOLE),
+        Column("bq_per_ml_per_mbq", low=0), quantity("administered_mbq"),
+    ),
+    ("patient", "copy", "slice"),
+)  # fmt: skip
 QC = Schema(
     "qc",
     (
@@ -155,7 +183,7 @@ SCHEMAS: dict[str, Schema] = {
     schema.name: schema
     for schema in (
         PARTICIPANTS, MANIFEST, FAULTS, PATIENTS, TAC, TIAC, ORGAN_DOSE, DVH, SPLITS, FEATURES, COVARIATES,
-        COVARIATE_MANIFEST, PREDICTIONS, METRICS, IMAGES, DRAWS, QC, TRUTH_VOI, LATENTS,
+        COVARIATE_MANIFEST, PREDICTIONS, METRICS, TRIALS, HISTORY, EXPERIMENTS, IMAGES, DRAWS, PAIRS, QC, TRUTH_VOI, LATENTS,
     )
 }  # fmt: skip
 

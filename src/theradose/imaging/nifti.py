@@ -41,7 +41,9 @@ def _grid(affine_ras: np.ndarray, shape_xyz: tuple[int, ...], where: Where) -> G
     direction = affine[:3, :3] / spacing
     shear = float(np.abs(direction.T @ direction - np.eye(3)).max())
     if shear > SHEAR_LIMIT:
-        raise GeometryError("image axes are not at right angles", where=where, got=f"shear {shear:.3g}", expected=SHEAR_LIMIT)
+        raise GeometryError(
+            "image axes are not at right angles", where=where, got=f"shear {shear:.3g}", expected=SHEAR_LIMIT
+        )
     rounded = np.round(direction, 7) + 0.0
     return Grid(
         (int(shape_xyz[2]), int(shape_xyz[1]), int(shape_xyz[0])),
@@ -57,7 +59,9 @@ def read_sidecar(path: Path) -> dict[str, Any]:
     try:
         return dict(json.loads(file.read_text(encoding="utf-8")))
     except (OSError, ValueError) as error:
-        raise DataError("sidecar is missing or damaged", where=Where(file=file.name), got=error, code="THR-203") from error
+        raise DataError(
+            "sidecar is missing or damaged", where=Where(file=file.name), got=error, code="THR-203"
+        ) from error
 
 
 def read_volume(path: Path, unit: str | None = None) -> Volume:

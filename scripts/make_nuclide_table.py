@@ -1,0 +1,79 @@
+"""Make src/theradose/physics/data/nuclides.csv from the ICRP-107 decay data that `icrp107-database` holds.
+
+Run `python scripts/make_nuclide_table.py` after installing requirements-dev.in; a test compares its output with the file.
+Energies are sums of energy times yield over the lines of an emission, beta particles at their mean energies.
+"""
+
+import json
+from importlib.metadata import version
+from pathlib import Path
+
+import icrp107_database
+import radioactivedecay
+
+TABLE = Path(__file__).resolve().parents[1] / "src" / "theradose" / "physics" / "data" / "nuclides.csv"
+NUCLIDES = (
+    "Lu-177 Y-90 I-131 Tb-161 Cu-67 Cu-64 Sm-153 Ho-166 Re-188 Ga-68 F-18 Zr-89 Tc-99m In-111 Ac-225 Pb-212 At-211"
+).split()
+HOURS = {"s": 1 / 3600, "m": 1 / 60, "h": 1.0, "d": 24.0, "y": 24.0 * 365.2422}  # "m" is minutes in this database
+COLUMNS = {
+    "electron_kev": ("beta-", "beta+", "IE", "auger"),
+    "photon_kev": ("gamma", "X", "annihilation"),
+    "alpha_kev": ("alpha",),
+    "recoil_kev": ("alpha recoil",),
+}
+LEAST_BRANCH = 1e-3
+HEADER = f"""\
+# Radionuclides: half-life and energy emitted per decay of the nuclide alone, without its progeny.
+# Source: ICRP Publication 107 (2008), Nuclear Decay Data for Dosimetric Calculations, Ann. ICRP 38(3),
+#   as held by the package icrp107-database {version("icrp107-database")} (LGPL-3.0); edition ICRP-107.
+# Notice: the decay data are the work of the International Commission on Radiological Protection; see NOTICE.
+# Made by scripts/make_nuclide_table.py; do not edit by hand.
+# half_life_h: h. electron_kev: beta particles (mean energies), conversion and Auger electrons. photon_kev: gamma, X,
+#   annihilation. alpha_kev: alpha particles. recoil_kev: nuclei that recoil from alpha decay. All keV per decay.
+# progeny: radioactive progeny with shorter half-lives and at least {LEAST_BRANCH:g} per decay (chains of ICRP-107 from
+#   the package radioactivedecay), separated by blanks; their energies stand in no column.
+"""
+
+
+def decay_data(name: str) -> dict:
+    """Read a nuclide's record; the files hold JSON text inside a JSON string."""
+    path = Path(icrp107_database.__file__).parent / "icrp107" / f"{name}.json"
+    return json.loads(json.loads(path.read_text(encoding="utf-8")))
+
+
+def energy_kev(record: dict, emissions: tuple[str, ...]) -> float:
+    """Return the energy of some kinds of emission, keV per decay (files: MeV, yield per decay)."""
+    return 1000 * sum(mev * share for kind in emissions for mev, share in record["emissions"][kind])
+
+
+def progeny(name: str) -> list[str]:
+    """Return the radioactive progeny that grow in while the nuclide decays, in the order of the chain."""
+    limit_h = radioactivedecay.Nuclide(name).half_life("h")
+    found: dict[str, float] = {}
+    waiting = [(name, 1.0)]
+    while waiting:
+        parent, share = waiting.pop(0)
+        node = radioactivedecay.Nuclide(parent)
+        for child, branch in zip(node.progeny(), node.branching_fractions(), strict=True):
+            short = radioactivedecay.Nuclide(child).half_life("h") < limit_h
+            if short and share * branch >= LEAST_BRANCH and child not in found:
+                found[child] = share * branch
+                waiting.append((child, share * branch))
+    return list(found)
+
+
+def table() -> str:
+    """Return the whole text of the table."""
+    lines = [",".join(("name", "half_life_h", *COLUMNS, "progeny"))]
+    for name in NUCLIDES:
+        record = decay_data(name)
+        half_life_h = record["half_life"] * HOURS[record["time_unit"]]
+        energies = [f"{energy_kev(record, kinds):.6g}" for kinds in COLUMNS.values()]
+        lines.append(",".join((name, f"{half_life_h:.10g}", *energies, " ".join(progeny(name)))))
+    return HEADER + "\n".join(lines) + "\n"
+
+
+if __name__ == "__main__":
+    TABLE.write_text(table(), encoding="utf-8")
+    print(f"wrote {TABLE.name}")

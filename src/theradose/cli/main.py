@@ -1,0 +1,41 @@
+"""The `theradose` command: verbs in groups; each verb loads what it needs when it is called."""
+
+import sys
+
+import typer
+
+from theradose.cli.data import check_data, import_data
+from theradose.cli.features import features
+from theradose.cli.predict import predict
+from theradose.cli.project import doctor, schema
+from theradose.errors import EXIT_INTERRUPTED, TheradoseError
+from theradose.vocabulary import RESEARCH_USE_ONLY
+
+DATA, MODELS, PROJECT = "Data in", "Models", "Project"
+
+app = typer.Typer(
+    name="theradose",
+    help=f"Personalised dosimetry models for radionuclide therapy. {RESEARCH_USE_ONLY}",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+app.command("import", rich_help_panel=DATA)(import_data)
+app.command("check", rich_help_panel=DATA)(check_data)
+app.command("features", rich_help_panel=MODELS)(features)
+app.command("predict", rich_help_panel=MODELS)(predict)
+app.command("doctor", rich_help_panel=PROJECT)(doctor)
+app.command("schema", rich_help_panel=PROJECT)(schema)
+
+
+def run() -> None:
+    """Run the command; a known fault ends with one sentence and its exit code, never with a traceback."""
+    try:
+        app()
+    except TheradoseError as error:
+        sys.stderr.write(f"theradose: {error}\n")
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        sys.stderr.write("theradose: interrupted; nothing half-written is left behind\n")
+        sys.exit(EXIT_INTERRUPTED)

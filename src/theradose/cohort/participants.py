@@ -1,0 +1,43 @@
+"""The clinical columns that a participants table may hold, besides those its schema demands."""
+
+from dataclasses import dataclass
+
+CLINICAL, BIOLOGICAL = "clinical", "biological"
+
+
+@dataclass(frozen=True)
+class ClinicalColumn:
+    """A column that models may use as a covariate: unit, plausible range, block and meaning; known before therapy."""
+
+    unit: str
+    low: float
+    high: float
+    block: str
+    meaning: str
+
+
+# Ranges are those outside which a value is a typing error, not those of health. Events are 0 or 1.
+CLINICAL_COLUMNS: dict[str, ClinicalColumn] = {
+    "age_y": ClinicalColumn("y", 0, 120, CLINICAL, "age at therapy"),
+    "weight_kg": ClinicalColumn("kg", 20, 250, CLINICAL, "body weight"),
+    "height_cm": ClinicalColumn("cm", 100, 230, CLINICAL, "body height"),
+    "ecog": ClinicalColumn("1", 0, 4, CLINICAL, "performance status (ECOG)"),
+    "gleason": ClinicalColumn("1", 6, 10, CLINICAL, "Gleason score at diagnosis"),
+    "years_since_diagnosis_y": ClinicalColumn("y", 0, 60, CLINICAL, "time since diagnosis"),
+    "hypertension": ClinicalColumn("1", 0, 1, CLINICAL, "arterial hypertension"),
+    "diabetes": ClinicalColumn("1", 0, 1, CLINICAL, "diabetes mellitus"),
+    "smoker": ClinicalColumn("1", 0, 1, CLINICAL, "smokes or has smoked"),
+    "prior_cycles": ClinicalColumn("1", 0, 12, CLINICAL, "cycles of radionuclide therapy before this one"),
+    "prior_chemotherapy": ClinicalColumn("1", 0, 1, CLINICAL, "taxane chemotherapy before"),
+    "prior_arpi": ClinicalColumn("1", 0, 1, CLINICAL, "androgen receptor pathway inhibitor before"),
+    "egfr_ml_min": ClinicalColumn("mL/min/1.73 m2", 1, 200, BIOLOGICAL, "estimated glomerular filtration rate"),
+    "psa_ng_per_ml": ClinicalColumn("ng/mL", 0, 50000, BIOLOGICAL, "prostate-specific antigen"),
+    "alp_u_per_l": ClinicalColumn("U/L", 5, 5000, BIOLOGICAL, "alkaline phosphatase"),
+    "ldh_u_per_l": ClinicalColumn("U/L", 50, 10000, BIOLOGICAL, "lactate dehydrogenase"),
+    "haemoglobin_g_per_dl": ClinicalColumn("g/dL", 3, 22, BIOLOGICAL, "haemoglobin"),
+    "platelets_per_nl": ClinicalColumn("1/nL", 5, 1500, BIOLOGICAL, "platelets"),
+    "leukocytes_per_nl": ClinicalColumn("1/nL", 0.2, 200, BIOLOGICAL, "leukocytes"),
+    "albumin_g_per_l": ClinicalColumn("g/L", 10, 70, BIOLOGICAL, "albumin"),
+    "crp_mg_per_l": ClinicalColumn("mg/L", 0, 500, BIOLOGICAL, "C-reactive protein"),
+    "testosterone_ng_per_dl": ClinicalColumn("ng/dL", 0, 2000, BIOLOGICAL, "testosterone"),
+}

@@ -1,0 +1,112 @@
+"""What was planted in a virtual patient: dose of every VOI, dose map, and the table of latents."""
+
+import numpy as np
+import pandas as pd
+
+from theradose.cohort.virtual.activity import organ_masses_g, shares, spread, tumour_volume_ml
+from theradose.cohort.virtual.anatomy import AIR
+from theradose.cohort.virtual.courses import effective_half_life_h
+from theradose.cohort.virtual.difficulty import DIFFICULTY
+from theradose.cohort.virtual.organs import LUNG_G_PER_ML, SOFT_TISSUE_G_PER_ML
+from theradose.cohort.virtual.patient import VirtualPatient
+from theradose.cohort.virtual.scanner import centre
+from theradose.cohort.virtual.scans import spect_calibration
+from theradose.imaging.volume import Volume
+from theradose.physics.engines import MARROW_ABSORBED_FRACTION
+from theradose.physics.nuclides import nuclide
+from theradose.physics.units import local_dose_gy
+from theradose.vocabulary import VOIS, is_target, voi_of_label
+
+CYCLE = 1
+MARROW = "marrow"
+MBQ_PER_GBQ = 1000.0
+LUNG_LABELS = (VOIS["lung_left"].label, VOIS["lung_right"].label)
+
+
+def truth_of_vois(patient: VirtualPatient, radionuclide: str) -> pd.DataFrame:
+    """Return mass, TIA, dose, effective half-life and uptake of every target VOI (schema TRUTH_VOI).
+
+    Dose = electrons of all decays in the VOI / its mass on the label map at 1.04 g/mL; marrow x the absorbed
+    fraction of marrow.
+    """
+    decay = nuclide(radionuclide)
+    parts = shares(patient.anatomy, patient.body, patient.lesions)
+    volumes = patient.anatomy.volumes_ml()
+    rows = []
+    for label, tia_mbq_h in patient.label_tia_mbq_h(decay.lambda_per_h).items():
+        voi = voi_of_label(label)
+        if not is_target(voi):
+            continue
+        organ, part = parts[label]
+        mass_g = volumes[label] * SOFT_TISSUE_G_PER_ML
+        absorbed = MARROW_ABSORBED_FRACTION if organ == MARROW else 1.0
+        dose_gy = absorbed * float(local_dose_gy(tia_mbq_h, decay.electron_kev, mass_g))
+        t_bio_h = float(patient.kinetics.t_bio_h[organ])
+        rows.append(
+            {
+                "patient": patient.name,
+                "cycle": CYCLE,
+                "voi": voi,
+                "mass_g": mass_g,
+                "tia_mbq_h": tia_mbq_h,
+                "dose_gy": dose_gy,
+                "dose_gy_per_gbq": dose_gy / patient.administered_mbq * MBQ_PER_GBQ,
+                "t_eff_h": float(effective_half_life_h(t_bio_h, decay.half_life_h)),
+                "uptake_fraction": float(patient.kinetics.uptake[organ]) * part,
+                "uptake_fraction_pet": float(patient.kinetics.uptake_pet[organ]) * part,
+                "t_bio_h": t_bio_h,
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def dose_map(patient: VirtualPatient, radionuclide: str) -> Volume:
+    """Return the planted dose of every voxel in Gy, float32: electrons absorbed where the decay is, no blur.
+
+    The map carries no absorbed fraction for marrow, which holds for a VOI's mean and not for a place in it.
+    """
+    decay = nuclide(radionuclide)
+    anatomy = patient.anatomy
+    density = np.full(anatomy.labels.shape, SOFT_TISSUE_G_PER_ML)
+    density[np.isin(anatomy.labels, LUNG_LABELS)] = LUNG_G_PER_ML
+    tia_mbq_h_per_ml = spread(anatomy, patient.pattern, patient.label_tia_mbq_h(decay.lambda_per_h))
+    dose = np.where(anatomy.labels == AIR, 0.0, local_dose_gy(tia_mbq_h_per_ml, decay.electron_kev, density))
+    return Volume(dose.astype(np.float32), anatomy.grid, "Gy")
+
+
+def _derived(
+    patient: VirtualPatient, spect_times_h: tuple[float, ...], difficulty: str
+) -> list[tuple[str, str, float]]:
+    """Return (VOI or "", name, value) of what the draws were turned into."""
+    body, kinetics = patient.body, patient.kinetics
+    bias = centre(patient.centre).pet.log_bias * DIFFICULTY[difficulty].pet_bias_factor
+    found = [
+        ("", "age_y", body.age_y),
+        ("", "weight_kg", body.weight_kg),
+        ("", "height_cm", body.height_cm),
+        ("", "bsa_m2", body.bsa_m2),
+        ("", "egfr_true_ml_min", body.egfr_ml_min),
+        ("", "tumour_volume_ml", tumour_volume_ml(patient.anatomy)),
+        ("", "remainder_t_bio_h", kinetics.remainder_t_bio_h),
+        ("", "pet_calibration", np.exp(bias)),
+    ]
+    found += [("", f"spect_calibration_{time:g}_h", spect_calibration(patient, time)) for time in spect_times_h]
+    found += [
+        (organ, "mass_g", mass) for organ, mass in organ_masses_g(patient.anatomy).items() if organ in kinetics.uptake
+    ]
+    found += [(organ, "uptake_fraction", value) for organ, value in kinetics.uptake.items()]
+    found += [(organ, "uptake_fraction_pet", value) for organ, value in kinetics.uptake_pet.items()]
+    found += [(organ, "t_bio_h", value) for organ, value in kinetics.t_bio_h.items()]
+    found += [(lesion.voi, "receptors", lesion.receptors) for lesion in patient.lesions]
+    found += [(lesion.voi, "necrotic", lesion.necrotic) for lesion in patient.lesions]
+    return [(voi, name, float(value)) for voi, name, value in found]
+
+
+def truth_of_latents(patient: VirtualPatient, spect_times_h: tuple[float, ...], difficulty: str) -> pd.DataFrame:
+    """Return every random cause of the patient: the draws (`z_...`) and what they became (schema LATENTS)."""
+    derived = _derived(patient, spect_times_h, difficulty)
+    rows = pd.DataFrame(
+        [(patient.name, voi, name, value) for voi, name, value in derived],
+        columns=["patient", "voi", "name", "value"],
+    )
+    return pd.concat([patient.latents.table(patient.name), rows], ignore_index=True)

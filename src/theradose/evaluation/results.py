@@ -1,0 +1,172 @@
+"""Read what a study has left in its results folder; a part that was not asked for is simply not there."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from theradose.cohort.layout import Dataset
+from theradose.columns import Schema
+from theradose.settings import StudySettings
+from theradose.tables import (
+    DVH,
+    FAULTS,
+    FEATURES,
+    IMAGES,
+    METRICS,
+    ORGAN_DOSE,
+    PATIENTS,
+    PREDICTIONS,
+    QC,
+    SPLITS,
+    TAC,
+    TIAC,
+    read_table,
+)
+
+TABLES: dict[str, tuple[str, Schema]] = {
+    "patients": ("check/patients.tsv", PATIENTS),
+    "faults": ("check/faults.tsv", FAULTS),
+    "tac": ("quantify/tac.tsv", TAC),
+    "qc": ("quantify/qc.tsv", QC),
+    "tiac": ("kinetics/tiac.tsv", TIAC),
+    "organ_dose": ("dose/organ_dose.tsv", ORGAN_DOSE),
+    "dvh": ("dose/dvh.tsv", DVH),
+    "dose_images": ("dose/images.tsv", IMAGES),
+    "splits": ("split/splits.tsv", SPLITS),
+    "features": ("features/features.parquet", FEATURES),
+}
+"""Where each table of a study lies below its results folder."""
+
+
+def read_json(path: Path) -> Any:
+    """Read a JSON file of the results."""
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def read_plain(path: Path) -> pd.DataFrame:
+    """Read a TSV that has no schema of its own; patients stay text."""
+    return pd.read_csv(path, sep="\t", dtype={"patient": "str", "voi": "str"})
+
+
+@dataclass(frozen=True)
+class ExperimentResults:
+    """The folder of one experiment: its scores, its predictions and a folder for each predictor."""
+
+    name: str
+    folder: Path
+
+    @cached_property
+    def metrics(self) -> pd.DataFrame:
+        """The scores of every predictor, schema METRICS."""
+        return read_table(self.folder / "metrics.tsv", METRICS)
+
+    @cached_property
+    def predictions(self) -> pd.DataFrame:
+        """What was predicted for each patient, schema PREDICTIONS; without rows when the experiment writes none."""
+        path = self.folder / "predictions.tsv"
+        return read_table(path, PREDICTIONS) if path.is_file() else pd.DataFrame(columns=PREDICTIONS.names())
+
+    @property
+    def predictors(self) -> list[str]:
+        """The predictors in the order in which their scores are listed."""
+        return list(dict.fromkeys(self.metrics["predictor"]))
+
+    def records(self, predictor: str, name: str) -> Any:
+        """Return a JSON file of a predictor (`tune.json`, `train.json`, `model/model.json`), empty when it has none."""
+        path = self.folder / predictor / name
+        return read_json(path) if path.is_file() else {}
+
+    def rows(self, predictor: str, name: str) -> pd.DataFrame:
+        """Return a table of a predictor (`history.tsv`, `trials.tsv`), empty when it has none."""
+        path = self.folder / predictor / name
+        return read_plain(path) if path.is_file() and path.stat().st_size > 1 else pd.DataFrame()
+
+
+@dataclass(frozen=True)
+class StudyResults:
+    """A study after its run: settings, data set and results folder.
+
+    Tables that exist are read and checked once; the others have their columns and no rows.
+    """
+
+    settings: StudySettings
+    data_root: Path
+    root: Path
+
+    @cached_property
+    def data(self) -> Dataset:
+        """The data set of the study."""
+        return Dataset(self.data_root)
+
+    @cached_property
+    def _read(self) -> dict[str, pd.DataFrame]:
+        found = {}
+        for name, (file, schema) in TABLES.items():
+            path = self.root / file
+            found[name] = read_table(path, schema) if path.is_file() else pd.DataFrame(columns=schema.names())
+        return found
+
+    def table(self, name: str) -> pd.DataFrame:
+        """Return a table by the name it has in TABLES."""
+        return self._read[name]
+
+    @cached_property
+    def participants(self) -> pd.DataFrame:
+        """The clinical table, with the status and reason that `check` gave each patient."""
+        return self.table("patients").merge(self.data.participants().drop(columns="centre"), on="patient", how="left")
+
+    @cached_property
+    def manifest(self) -> pd.DataFrame:
+        """The list of images of the data set."""
+        return self.data.manifest()
+
+    @property
+    def virtual(self) -> bool:
+        """Whether the patients were made by a computer."""
+        return self.settings.cohort.source == "virtual"
+
+    @cached_property
+    def usable(self) -> list[str]:
+        """The patients that were worked on."""
+        status = self.table("patients")
+        return sorted(status.loc[status["status"].isin(["ok", "flagged"]), "patient"])
+
+    @cached_property
+    def organs(self) -> pd.DataFrame:
+        """Organ doses of level `organ`, the first cycle."""
+        table = self.table("organ_dose")
+        return table[(table["level"] == "organ") & (table["cycle"] == 1)].reset_index(drop=True)
+
+    @cached_property
+    def experiments(self) -> list[ExperimentResults]:
+        """The experiments that have scores, in the order of the settings, others after them by name."""
+        folders = [path.parent for path in sorted(self.root.glob("experiments/*/metrics.tsv"))]
+        order = list(self.settings.experiments)
+        folders.sort(key=lambda f: (order.index(f.name) if f.name in order else len(order), f.name))
+        return [ExperimentResults(folder.name, folder) for folder in folders]
+
+    @cached_property
+    def recovery(self) -> pd.DataFrame:
+        """Planted against recovered, a row a VOI; empty for real patients."""
+        path = self.root / "evaluate" / "recovery.tsv"
+        return read_plain(path) if path.is_file() else pd.DataFrame()
+
+    def images(self, chunk_table: str) -> pd.DataFrame:
+        """Return the rows of `<folder>/chunk-*/images.tsv` with `path`, where each file lies."""
+        frames = []
+        for table in sorted(self.root.glob(f"{chunk_table}/chunk-*/images.tsv")):
+            frame = read_table(table, IMAGES)
+            frame["path"] = [resolve(table.parent, file, self.data_root) for file in frame["file"]]
+            frames.append(frame)
+        return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=[*IMAGES.names(), "path"])
+
+
+def resolve(folder: Path, file: str, *others: Path) -> Path:
+    """Return where an image of a table lies: beside the table, below the working folder, or below one of `others`."""
+    candidates: Sequence[Path] = (folder / file, Path(file), *(other / file for other in others))
+    return next((path for path in candidates if path.is_file()), folder / file)

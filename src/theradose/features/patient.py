@@ -1,0 +1,74 @@
+"""All features of one patient: PET in SUV and CT before therapy, over whole organs."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+
+from theradose.cohort.layout import PRE, Dataset
+from theradose.errors import UnitError, Where
+from theradose.features.presets import UNIT_OF, Preset
+from theradose.features.radiomics import extract
+from theradose.features.vois import OK, measure, organ_masks
+from theradose.imaging.nifti import read_sidecar
+from theradose.imaging.resample import resample_labels
+from theradose.imaging.suv import to_suv
+from theradose.imaging.volume import Volume
+from theradose.tables import FEATURES
+
+IN_SUV = ("SUV", UNIT_OF["pet"])
+
+
+def in_preset_unit(image: Volume, modality: str, sidecar: Mapping[str, object], weight_kg: float | None) -> Volume:
+    """Return a PET in g/mL (SUV by body weight) and a CT as it is; a PET that is in SUV already keeps its values.
+
+    UnitError when the image's unit allows neither.
+    """
+    if modality != "pet":
+        return image.require_unit(UNIT_OF[modality], modality)
+    if image.unit in IN_SUV:
+        return image.with_values(image.values, UNIT_OF["pet"])
+    image.require_unit("Bq/mL", "PET")
+    if weight_kg is None:
+        raise UnitError("PET in Bq/mL needs the body weight to become SUV", got=image.unit, expected=UNIT_OF["pet"])
+    return to_suv(image, dict(sidecar), weight_kg)
+
+
+def patient_features(
+    data: Dataset,
+    patient: str,
+    *,
+    weight_kg: float,
+    presets: Mapping[str, Preset],
+    organs: Sequence[str],
+    min_voxels: int,
+) -> pd.DataFrame:
+    """Return the rows of the feature table (schema FEATURES) of a patient's images before therapy.
+
+    `presets` maps `pet` and `ct` to what is extracted. A mask on another grid is put on the image's; a
+    patient without mask or images has no rows, an organ that the mask does not hold neither.
+    """
+    masks = data.rows(patient, "mask", PRE)
+    images = [row for modality in presets for _, row in data.rows(patient, modality, PRE).iterrows()]
+    tables = [pd.DataFrame(columns=FEATURES.names())]
+    if masks.empty or not images:
+        return tables[0]
+    mask = data.load_one(patient, "mask", PRE)
+    for row in images:
+        modality, where = str(row["modality"]), Where(patient=patient, file=str(row["file"]))
+        image = in_preset_unit(data.load(row), modality, read_sidecar(data.root / str(row["file"])), weight_kg)
+        fitting = mask if mask.grid.same_as(image.grid) else resample_labels(mask, image.grid)
+        vois = organ_masks(fitting, organs, where)
+        found = [extract(image, vois, presets[modality], min_voxels=min_voxels)]
+        if modality == "pet":
+            found.append(measure(image, vois))
+        table = pd.concat(found, ignore_index=True)
+        tables.append(table.assign(patient=patient, session=PRE, modality=modality, time_h=row["time_h"]))
+    return pd.concat(tables[1:], ignore_index=True)[FEATURES.names()]
+
+
+def missing_vois(features: pd.DataFrame, patients: Sequence[str], organs: Sequence[str]) -> list[str]:
+    """Return `patient organ` for every organ of a patient that has no feature at all."""
+    held = features[(features["status"] == OK) & np.isfinite(features["value"])]
+    known = set(zip(held["patient"], held["voi"], strict=True))
+    return [f"{patient} {organ}" for patient in patients for organ in organs if (patient, organ) not in known]

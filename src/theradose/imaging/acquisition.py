@@ -1,0 +1,245 @@
+"""What a DICOM header says about how an image came to be, as a plain record without anything about the person.
+
+Times become hours after injection here and nowhere else; no date leaves this module.
+"""
+
+import re
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from pydicom.dataset import Dataset
+from pydicom.valuerep import DA, DT, TM
+
+from theradose.errors import DataError, UnitError, Where
+from theradose.imaging.plausible import require_injected
+from theradose.physics.nuclides import nuclide_table
+
+# Elements of DICOM CID 18 and 4020 as code meanings spell them.
+ELEMENTS = {
+    "actinium": "Ac", "astatine": "At", "carbon": "C", "copper": "Cu", "fluorine": "F", "gallium": "Ga", "holmium": "Ho",
+    "indium": "In", "iodine": "I", "lead": "Pb", "lutetium": "Lu", "nitrogen": "N", "oxygen": "O", "rhenium": "Re",
+    "rubidium": "Rb", "samarium": "Sm", "scandium": "Sc", "technetium": "Tc", "terbium": "Tb", "yttrium": "Y",
+    "zirconium": "Zr",
+}  # fmt: skip
+NUCLIDE_WORDS = (
+    r"(?P<mass>\d{1,3})(?P<state>m?)[\s^-]*(?P<element>[A-Za-z]+)",
+    r"(?P<element>[A-Za-z]+)[\s^-]*(?P<mass>\d{1,3})(?P<state>m?)",
+)
+UNITS = {"BQML": "Bq/mL", "GML": "g/mL"}
+MEASUREMENT_UNITS = {"bq/ml": "Bq/mL", "g/ml": "g/mL", "[hnsf'u]": "HU"}  # UCUM codes of real-world value maps
+DECAY_TAGS = {"ADMIN": "administration", "START": "scan_start", "NONE": "none"}
+# A half-life above one day lets the patient come back another day: the day of injection must then be stated.
+LONG_LIVED_H = 24.0
+SAME_INJECTION = timedelta(minutes=1)
+LONGEST_H = 1000.0
+
+
+@dataclass(frozen=True)
+class Acquisition:
+    """One series: `modality` (PT, NM, CT), `unit`, and, for emission images, tracer, times, decay tags and weight.
+
+    `start_h` is scan start in hours after injection; `decay_tag` is DICOM (0054,1102), `decay_factor` (0054,1321).
+    `series` and `frame_of_reference` are UIDs, kept in memory to match files and never written.
+    """
+
+    modality: str
+    unit: str
+    series: str
+    frame_of_reference: str
+    radionuclide: str | None = None
+    injected_mbq: float | None = None
+    start_h: float | None = None
+    frame_duration_s: float | None = None
+    decay_tag: str | None = None
+    decay_factor: float | None = None
+    weight_kg: float | None = None
+    height_cm: float | None = None
+    notes: tuple[str, ...] = ()
+
+
+def first(header: Dataset, sequence: str) -> Dataset:
+    """Return the first item of a sequence, an empty dataset when there is none."""
+    items = header.get(sequence)
+    return items[0] if items else Dataset()
+
+
+def number(header: Dataset, field: str) -> float | None:
+    """Return a number of the header, None when it is absent or empty; DataError when it is something else."""
+    value = header.get(field)
+    if value is None or value == "":
+        return None
+    try:
+        return float(value)
+    except (TypeError, ValueError) as error:
+        raise DataError("header field is no number", where=Where(field=field), got=repr(value), code="THR-208") from error
+
+
+def radionuclide_of(header: Dataset) -> str | None:
+    """Return the radionuclide, `Lu-177` from `177 Lutetium`, `^177^Lu` or `Lu-177`; None when the header is silent."""
+    info = first(header, "RadiopharmaceuticalInformationSequence")
+    meaning = str(first(info, "RadionuclideCodeSequence").get("CodeMeaning", "")) or str(
+        info.get("Radiopharmaceutical", "")
+    )
+    for pattern in NUCLIDE_WORDS:
+        for found in re.finditer(pattern, meaning):
+            word = found["element"]
+            symbol = ELEMENTS.get(word.lower(), word)
+            if symbol in ELEMENTS.values():
+                return f"{symbol}-{found['mass']}{found['state']}"
+    return None
+
+
+def _moment(date: object, time: object, field: str) -> datetime | None:
+    """Return date and time of the header as one moment; None when one is absent; DataError when it is malformed."""
+    if not date or not time:
+        return None
+    if len(str(time).split(".")[0]) < 6:
+        raise DataError(
+            "time is not given to the second", where=Where(field=field), got=time, expected="HHMMSS", code="THR-209"
+        )
+    try:
+        day, clock = DA(str(date)), TM(str(time))
+        assert day is not None and clock is not None
+        return datetime.combine(day, clock)
+    except (ValueError, AssertionError) as error:
+        raise DataError("date or time is malformed", where=Where(field=field), got=time, code="THR-209") from error
+
+
+def scan_start(headers: list[Dataset]) -> datetime | None:
+    """Return when the scan began: the series' time unless it is later than the earliest acquisition (QIBA).
+
+    Needs the headers of the whole series: bed positions are acquired one after the other.
+    """
+    series = _moment(headers[0].get("SeriesDate"), headers[0].get("SeriesTime"), "SeriesTime")
+    acquired = [_moment(h.get("AcquisitionDate"), h.get("AcquisitionTime"), "AcquisitionTime") for h in headers]
+    known = [moment for moment in acquired if moment is not None]
+    earliest = min(known) if known else None
+    return series if series is not None and (earliest is None or series <= earliest) else earliest
+
+
+def _stated_injection(info: Dataset) -> datetime | None:
+    """Return the injection moment when the header states a full date and time, in local time of the scanner."""
+    text = str(info.get("RadiopharmaceuticalStartDateTime") or "")
+    if len(text.split(".")[0].split("+")[0].split("-")[0]) < 14:
+        return None
+    try:
+        moment = DT(text)
+    except ValueError as error:
+        field = Where(field="RadiopharmaceuticalStartDateTime")
+        raise DataError("date or time is malformed", where=field, got=text, code="THR-209") from error
+    # A zone would have to be that of the scanner; the other times of the header carry none.
+    return None if moment is None else datetime(*moment.timetuple()[:6], moment.microsecond)
+
+
+def injection_to_scan_h(headers: list[Dataset], half_life_h: float | None) -> tuple[float | None, tuple[str, ...]]:
+    """Return hours from injection to scan start and notes; None when the header is silent about either.
+
+    A full date and time is trusted. A time of day alone is put on the day of the scan, or the day before when that is
+    later than the scan; not for radionuclides that live longer than a day, whose patients come back other days.
+    """
+    start = scan_start(headers)
+    info = first(headers[0], "RadiopharmaceuticalInformationSequence")
+    stated = _stated_injection(info)
+    clock = str(info.get("RadiopharmaceuticalStartTime") or "")
+    if start is None or (stated is None and not clock):
+        return None, ()
+    notes: tuple[str, ...] = ()
+    if stated is not None:
+        _require_agreement(stated, clock)
+        injected = stated
+    else:
+        if half_life_h is None or half_life_h > LONG_LIVED_H:
+            raise DataError(
+                "day of injection is not stated",
+                where=Where(field="RadiopharmaceuticalStartDateTime"),
+                got=f"time of day {clock} only",
+                expected="date and time",
+                remedy="give time_h in a mapping file",
+                code="THR-251",
+            )
+        injected = _moment(start.strftime("%Y%m%d"), clock, "RadiopharmaceuticalStartTime") or start
+        notes = ("injection has a time of day only; put on the day of the scan",)
+        if injected > start:
+            injected -= timedelta(days=1)
+            notes = ("injection has a time of day later than the scan; put on the day before",)
+    hours = (start - injected).total_seconds() / 3600.0
+    if not 0 <= hours <= LONGEST_H:
+        raise DataError(
+            "scan does not follow the injection",
+            where=Where(field="RadiopharmaceuticalStartDateTime"),
+            got=f"{hours:.2f} h",
+            expected=f"0 to {LONGEST_H:g} h",
+            code="THR-252",
+        )
+    return hours, notes
+
+
+def _require_agreement(stated: datetime, clock: str) -> None:
+    """Raise DataError when the two injection times of the header differ by more than a minute."""
+    if not clock:
+        return
+    other = _moment(stated.strftime("%Y%m%d"), clock, "RadiopharmaceuticalStartTime")
+    if other is not None and abs(other - stated) > SAME_INJECTION:
+        raise DataError(
+            "two injection times disagree",
+            where=Where(field="RadiopharmaceuticalStartTime"),
+            got=f"{clock} and {stated.strftime('%H%M%S')} in RadiopharmaceuticalStartDateTime",
+            expected="the same time",
+            code="THR-253",
+        )
+
+
+def unit_of(header: Dataset, stated: str | None) -> str:
+    """Return the unit of the values; `stated` speaks where the header is silent (NM). UnitError for counts and the like."""
+    if header.Modality == "CT":
+        return "HU"
+    code = str(header.get("Units") or "")
+    mapped = first(first(header, "RealWorldValueMappingSequence"), "MeasurementUnitsCodeSequence")
+    unit = UNITS.get(code) or MEASUREMENT_UNITS.get(str(mapped.get("CodeValue", "")).lower())
+    if unit is None and not code:
+        unit = stated
+    if unit is None:
+        raise UnitError(
+            "image is not in Bq/mL",
+            where=Where(field="Units"),
+            got=code or "no unit",
+            expected="BQML or GML",
+            remedy="export the quantitative series; or state the unit when the camera writes none",
+            code="THR-214",
+        )
+    return unit
+
+
+def frame_duration_s(header: Dataset) -> float | None:
+    """Return how long the frame lasted, s; tomographic projections add up over the stops of one detector."""
+    duration = number(header, "ActualFrameDuration")
+    if duration is not None:
+        return duration / 1000.0
+    rotation = first(header, "RotationInformationSequence")
+    stop = number(rotation, "ActualFrameDuration")
+    if stop is None:
+        return None
+    detectors = number(header, "NumberOfDetectors") or 1.0
+    return stop * (number(rotation, "NumberOfFramesInRotation") or 1.0) / detectors / 1000.0
+
+
+def acquisition(headers: list[Dataset], unit: str) -> Acquisition:
+    """Return the record of a series from all its headers; DataError or UnitError names the field that cannot be right."""
+    header = headers[0]
+    base = (str(header.Modality), unit, str(header.SeriesInstanceUID), str(header.get("FrameOfReferenceUID", "")))
+    if header.Modality == "CT":
+        return Acquisition(*base)
+    nuclide = radionuclide_of(header)
+    known = nuclide_table().get(nuclide or "")
+    info = first(header, "RadiopharmaceuticalInformationSequence")
+    injected_bq = number(info, "RadionuclideTotalDose")
+    injected = None
+    if injected_bq is not None:
+        injected = require_injected(injected_bq * 1e-6, nuclide, Where(field="RadionuclideTotalDose"))
+    start_h, notes = injection_to_scan_h(headers, known.half_life_h if known else None)
+    tag = str(header.get("DecayCorrection") or "") or None
+    size_m = number(header, "PatientSize")
+    return Acquisition(
+        *base, nuclide, injected, start_h, frame_duration_s(header), tag, number(header, "DecayFactor"),
+        number(header, "PatientWeight") or None, size_m * 100.0 if size_m else None, notes,
+    )  # fmt: skip

@@ -1,0 +1,76 @@
+"""What lies in a folder of DICOM files: which series, which structure sets, and what was left aside and why."""
+
+from collections import defaultdict
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from pydicom.dataset import Dataset
+
+from theradose.errors import DataError, Where
+from theradose.imaging.dicom import DAMAGE, read_header
+
+IMAGES = ("PT", "NM", "CT")
+SECONDARY = ("LOCALIZER", "MIP", "SCREEN SAVE", "PROJECTION IMAGE")
+PREAMBLE = 132
+
+
+@dataclass
+class Found:
+    """The files of a folder by what they are; `ignored` gives a reason for every file left aside.
+
+    `series` maps SeriesInstanceUID to its files, `modality` to PT, NM or CT; `people` holds the number of patients.
+    """
+
+    series: dict[str, list[Path]] = field(default_factory=lambda: defaultdict(list))
+    modality: dict[str, str] = field(default_factory=dict)
+    structures: list[Path] = field(default_factory=list)
+    ignored: list[tuple[Path, str]] = field(default_factory=list)
+    people: int = 0
+
+
+def _is_dicom(path: Path) -> bool:
+    """Tell whether a file starts as DICOM files do."""
+    with path.open("rb") as handle:
+        return handle.read(PREAMBLE)[-4:] == b"DICM"
+
+
+def _why_aside(header: Dataset) -> str | None:
+    """Return why an image does not count, None when it does."""
+    modality = str(header.get("Modality", ""))
+    if modality not in IMAGES:
+        return f"modality {modality or 'not given'}"
+    kinds = {str(kind).upper() for kind in header.get("ImageType") or ()}
+    aside = sorted(kinds & set(SECONDARY))
+    return f"image type {aside[0]}" if aside else None
+
+
+def find_series(root: Path) -> Found:
+    """Sort the files under a folder into image series, structure sets and the rest.
+
+    DataError when a DICOM file is damaged. Links are not followed.
+    """
+    found = Found()
+    people = set()
+    for path in sorted(p for p in root.rglob("*") if p.is_file() and not p.is_symlink()):
+        try:
+            dicom = _is_dicom(path)
+        except DAMAGE as error:
+            raise DataError("file cannot be read", where=Where(file=path.name), got=type(error).__name__) from error
+        if not dicom:
+            if path.suffix.lower() == ".dcm":
+                raise DataError("DICOM file is damaged", where=Where(file=path.name), got="no DICM mark", code="THR-204")
+            found.ignored.append((path, "no DICOM file"))
+            continue
+        header = read_header(path)
+        reason = _why_aside(header)
+        people.add(str(header.get("PatientID", "")))
+        if header.get("Modality") == "RTSTRUCT":
+            found.structures.append(path)
+        elif reason is not None:
+            found.ignored.append((path, reason))
+        else:
+            series = str(header.get("SeriesInstanceUID", ""))
+            found.series[series].append(path)
+            found.modality[series] = str(header.Modality)
+    found.people = len(people)
+    return found

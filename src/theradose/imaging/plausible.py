@@ -1,0 +1,56 @@
+"""Numbers that cannot be true because someone lost a unit: activity in a syringe, activity in a field of view."""
+
+from theradose.errors import UnitError, Where
+
+# MBq that are given to people, as data.md row 19 lists them; other radionuclides get the widest of these.
+INJECTED_MBQ = {"Lu-177": (1000.0, 12000.0), "Ga-68": (20.0, 400.0), "F-18": (50.0, 800.0)}
+ANY_INJECTED_MBQ = (1.0, 20000.0)
+# Part of the decayed injected activity that a field of view can hold (data.md row 31).
+LOWEST_PART, HIGHEST_PART = 0.005, 1.05
+# What people put in by mistake: kBq for Bq, MBq for Bq, or the reverse.
+FACTORS = {1e3: "a factor 1000 (kBq/mL or MBq?)", 1e6: "a factor 1e6 (MBq/mL or Bq?)"}
+
+
+def likely_factor(ratio: float) -> str:
+    """Return a phrase that names the unit error which would explain a ratio to what was expected, or advice.
+
+    >>> likely_factor(0.4e-3)
+    'looks like a factor 1000 (kBq/mL or MBq?)'
+    """
+    for factor, words in FACTORS.items():
+        for corrected in (ratio * factor, ratio / factor):
+            if LOWEST_PART <= corrected <= HIGHEST_PART:
+                return f"looks like {words}"
+    return "check calibration, unit and injected activity"
+
+
+def require_injected(injected_mbq: float, radionuclide: str | None, where: Where | None = None) -> float:
+    """Return an injected activity (MBq); UnitError when nobody gets that much of this radionuclide."""
+    low, high = INJECTED_MBQ.get(radionuclide or "", ANY_INJECTED_MBQ)
+    if low <= injected_mbq <= high:
+        return injected_mbq
+    units = {"Bq": 1e-6, "kBq": 1e-3, "GBq": 1e3}
+    meant = [unit for unit, factor in units.items() if low <= injected_mbq * factor <= high]
+    raise UnitError(
+        "injected activity cannot be right",
+        where=where,
+        got=f"{injected_mbq:g} MBq",
+        expected=f"{low:g} to {high:g} MBq of {radionuclide or 'any radionuclide'}",
+        remedy=f"the value looks like {meant[0]}" if meant else "correct the header or the sidecar",
+        code="THR-212",
+    )
+
+
+def require_total(total_mbq: float, expected_mbq: float, where: Where | None = None) -> float:
+    """Return total / expected activity; UnitError unless the field of view holds 0.5 to 105 % of what was injected."""
+    ratio = total_mbq / expected_mbq
+    if LOWEST_PART <= ratio <= HIGHEST_PART:
+        return ratio
+    raise UnitError(
+        "activity in the field of view cannot be right",
+        where=where,
+        got=f"{total_mbq:.4g} MBq, {100 * ratio:.3g} % of {expected_mbq:.4g} MBq",
+        expected=f"{100 * LOWEST_PART:g} to {100 * HIGHEST_PART:g} %",
+        remedy=likely_factor(ratio),
+        code="THR-213",
+    )

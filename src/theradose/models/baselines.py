@@ -1,0 +1,62 @@
+"""The predictions every model stands beside: the population's mean dose, and the dose scaled by PET uptake."""
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+import numpy as np
+
+from theradose.models.examples import SUV, WEIGHT, OrganExamples
+from theradose.models.predictors import History, OnEpoch, Predictor, TrainingPlan
+
+
+def log_uptake_per_weight(examples: OrganExamples) -> np.ndarray:
+    """Return log(SUV_mean / weight), (n,), SUV in g/mL and weight in kg.
+
+    SUV / weight is activity concentration per injected activity: what the dose of a self-irradiated organ per
+    administered activity is proportional to, when the half-life is the same for all.
+    """
+    return np.log(examples.column(SUV) / examples.column(WEIGHT))
+
+
+class PopulationMean(Predictor):
+    """The same for all: the geometric mean dose per activity of the training patients."""
+
+    name: ClassVar[str] = "population_mean"
+    kind: ClassVar[str] = "organ_dose"
+
+    def _fit(self, examples: Any, *, seed: int, training: TrainingPlan, on_epoch: OnEpoch | None) -> History:
+        del seed, training, on_epoch
+        self.log_mean = np.mean(examples.log_dose)
+        return []
+
+    def _predict(self, examples: Any) -> np.ndarray:
+        return np.full(len(examples), float(self.log_mean))
+
+    def _arrays(self) -> dict[str, np.ndarray]:
+        return {"log_mean": np.array([self.log_mean])}
+
+    def _restore(self, state: Mapping[str, Any], tensors: Mapping[str, np.ndarray]) -> None:
+        del state
+        self.log_mean = tensors["log_mean"][0]
+
+
+class PetScaled(Predictor):
+    """Physics alone: D = k SUV / weight with k the geometric mean of D weight / SUV over the training patients."""
+
+    name: ClassVar[str] = "pet_scaled"
+    kind: ClassVar[str] = "organ_dose"
+
+    def _fit(self, examples: Any, *, seed: int, training: TrainingPlan, on_epoch: OnEpoch | None) -> History:
+        del seed, training, on_epoch
+        self.log_k = np.mean(examples.log_dose - log_uptake_per_weight(examples))
+        return []
+
+    def _predict(self, examples: Any) -> np.ndarray:
+        return np.asarray(self.log_k + log_uptake_per_weight(examples))
+
+    def _arrays(self) -> dict[str, np.ndarray]:
+        return {"log_k": np.array([self.log_k])}
+
+    def _restore(self, state: Mapping[str, Any], tensors: Mapping[str, np.ndarray]) -> None:
+        del state
+        self.log_k = tensors["log_k"][0]

@@ -1,0 +1,129 @@
+"""Examples for organ doses: one row a patient, what is known before therapy, and the dose to learn."""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from theradose.errors import DataError, LeakageError, SettingsError, Where
+from theradose.tables import COVARIATE_MANIFEST, COVARIATES, ORGAN_DOSE, SPLITS, read_table
+
+SUV, WEIGHT, VOLUME = "physics.pet_suv_mean", "physics.weight_kg", "physics.volume_ml"
+NEEDED = (SUV, WEIGHT)
+PRE_THERAPY = "pre_therapy"
+
+
+@dataclass(frozen=True)
+class OrganExamples:
+    """Patients with one organ: `covariates` (n rows, named columns, missing values NaN), `dose` (n,) Gy/GBq.
+
+    `dose` is NaN for patients whose dose is to be predicted. `left_out` says of every patient that cannot be
+    an example why not.
+    """
+
+    organ: str
+    patients: Sequence[str]
+    partitions: Sequence[str]
+    covariates: pd.DataFrame
+    dose: np.ndarray
+    left_out: dict[str, str] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(self.patients)
+
+    @property
+    def log_dose(self) -> np.ndarray:
+        """Return the logarithm of the dose per activity, (n,)."""
+        return np.log(self.dose)
+
+    def column(self, name: str) -> np.ndarray:
+        """Return one covariate as float, (n,); DataError when there is no such column."""
+        if name not in self.covariates:
+            raise DataError("covariate is missing", where=Where(voi=self.organ, field=name), code="THR-241")
+        return self.covariates[name].to_numpy(float)
+
+
+def subset(examples: OrganExamples, patients: Collection[str]) -> OrganExamples:
+    """Return the examples of some patients, in their order."""
+    chosen = np.flatnonzero(np.isin(list(examples.patients), list(patients)))
+    return OrganExamples(
+        examples.organ,
+        [examples.patients[i] for i in chosen],
+        [examples.partitions[i] for i in chosen],
+        examples.covariates.iloc[chosen].reset_index(drop=True),
+        examples.dose[chosen],
+        {p: why for p, why in examples.left_out.items() if p in patients},
+    )
+
+
+def allowed_columns(manifest: pd.DataFrame, patterns: Sequence[str]) -> list[str]:
+    """Return the columns that experiments may use: known before therapy and matching a pattern (all without patterns).
+
+    Columns of physical scaling always stay. LeakageError when a pattern names a column known only after therapy;
+    SettingsError when it matches nothing.
+    """
+    known = dict(zip(manifest["column"], manifest["leak_class"], strict=True))
+    for pattern in patterns:
+        hits = [c for c in known if fnmatchcase(c, pattern)]
+        if not hits:
+            raise SettingsError("no covariate has this name", where=Where(field="features"), got=pattern)
+        late = [c for c in hits if known[c] != PRE_THERAPY]
+        if late:
+            raise LeakageError("a covariate is known only after therapy", where=Where(field="features"), got=late)
+    early = [c for c, leak in known.items() if leak == PRE_THERAPY]
+    wanted = patterns or ("*",)
+    return [c for c in early if c in NEEDED or any(fnmatchcase(c, pattern) for pattern in wanted)]
+
+
+def first_doses(labels: pd.DataFrame) -> pd.DataFrame:
+    """Return the dose per activity (Gy/GBq) of every patient and organ in the first cycle that has one."""
+    organs = labels[labels["level"] == "organ"].sort_values("cycle", kind="stable")
+    return organs.groupby(["patient", "voi"], as_index=False)[["dose_gy_per_gbq"]].first()
+
+
+def why_not(row: "pd.Series[float]", dose: float, *, labelled: bool) -> str:
+    """Return why a patient cannot be an example of an organ, or an empty text."""
+    for name, words in ((SUV, "no PET uptake"), (WEIGHT, "no body weight")):
+        if not (np.isfinite(row[name]) and row[name] > 0):
+            return f"{words} ({name} {row[name]:g})"
+    if labelled and not (np.isfinite(dose) and dose > 0):
+        return f"no positive reference dose ({dose:g} Gy/GBq)"
+    return ""
+
+
+def examples_of(
+    organ: str, covariates: pd.DataFrame, doses: pd.DataFrame | None, splits: pd.DataFrame, columns: Sequence[str]
+) -> OrganExamples:
+    """Join covariates, doses and split into the examples of one organ; without `doses` they are to be predicted.
+
+    DataError when covariates lack a column or no patient is left.
+    """
+    rows = covariates[covariates["voi"] == organ].merge(splits[["patient", "partition"]], on="patient")
+    missing = [c for c in (*NEEDED, *columns) if c not in rows]
+    if missing:
+        raise DataError("covariates lack columns", where=Where(voi=organ), got=missing[:5], code="THR-241")
+    rows = rows.sort_values("patient", ignore_index=True)
+    known = {} if doses is None else doses[doses["voi"] == organ].set_index("patient")["dose_gy_per_gbq"].to_dict()
+    dose = np.array([known.get(patient, np.nan) for patient in rows["patient"]], float)
+    reasons = [why_not(row, dose[i], labelled=doses is not None) for i, row in rows[list(NEEDED)].iterrows()]
+    good = np.array([not reason for reason in reasons], bool)
+    left_out = {p: reason for p, reason in zip(rows["patient"], reasons, strict=True) if reason}
+    if not good.any():
+        raise DataError("no patient has this organ", where=Where(voi=organ), got=left_out, code="THR-242")
+    kept = rows[good].reset_index(drop=True)
+    numbers = kept[list(columns)].astype("float64").replace([np.inf, -np.inf], np.nan)
+    return OrganExamples(organ, list(kept["patient"]), list(kept["partition"]), numbers, dose[good], left_out)
+
+
+def load_organs(
+    *, splits: Path, covariates: Path, covariate_manifest: Path, labels: Path, organs: Sequence[str], patterns: Sequence[str]
+) -> dict[str, OrganExamples]:
+    """Read the tables and return the examples of each organ, patients in alphabetical order."""
+    table = read_table(covariates, COVARIATES)
+    columns = allowed_columns(read_table(covariate_manifest, COVARIATE_MANIFEST), patterns)
+    doses = first_doses(read_table(labels, ORGAN_DOSE))
+    who = read_table(splits, SPLITS)
+    return {organ: examples_of(organ, table, doses, who, columns) for organ in organs}

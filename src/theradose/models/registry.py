@@ -1,0 +1,23 @@
+"""All predictors by name; joining this dict means inheriting its contract tests."""
+
+from theradose.errors import SettingsError, Where
+from theradose.models.baselines import PetScaled, PopulationMean
+from theradose.models.image_predictors import IMAGE_PREDICTORS
+from theradose.models.linear import HybridDose, RidgeDose
+from theradose.models.mlp import MlpDose
+from theradose.models.predictors import Predictor
+
+PREDICTORS: dict[str, type[Predictor]] = {
+    **{predictor.name: predictor for predictor in (PopulationMean, PetScaled, RidgeDose, HybridDose, MlpDose)},
+    **IMAGE_PREDICTORS,
+}
+
+
+def predictor_named(name: str, kind: str) -> type[Predictor]:
+    """Return a predictor's class; SettingsError when there is none of this name for this kind of experiment."""
+    fitting = sorted(known for known, predictor in PREDICTORS.items() if predictor.kind == kind)
+    if name not in fitting:
+        raise SettingsError(
+            f"no predictor of this name for {kind}", where=Where(field="predictors"), got=name, expected=fitting
+        )
+    return PREDICTORS[name]

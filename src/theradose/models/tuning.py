@@ -1,0 +1,151 @@
+"""Search for hyperparameters: resumable after a kill, and then the same trials as without it."""
+
+import json
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import optuna
+import pandas as pd
+from optuna.storages import JournalStorage
+from optuna.storages.journal import JournalFileBackend
+from optuna.trial import FrozenTrial, Trial, TrialState
+
+from theradose.errors import DataError
+from theradose.models.predictors import Choice, FloatRange, IntRange, Range
+
+COMPLETE, FAILED = "complete", "failed"
+ORDINAL, REASON = "ordinal", "reason"
+# Random trials before the sampler starts to learn from them; Optuna's default of 10 would leave a short search random.
+STARTUP_TRIALS = 5
+
+logging.getLogger("optuna").setLevel(logging.WARNING)
+
+
+@dataclass(frozen=True)
+class TrialRow:
+    """A finished trial: its place in the search, its hyperparameters and the score, which is lower when better."""
+
+    number: int
+    parameters: dict[str, Any]
+    value: float | None
+    state: str
+    reason: str = ""
+
+
+OnTrial = Callable[[TrialRow], None]
+
+
+def suggest(trial: Trial, space: Mapping[str, Range]) -> dict[str, Any]:
+    """Draw one value for each range of a search space."""
+    found: dict[str, Any] = {}
+    for name, span in space.items():
+        if isinstance(span, FloatRange):
+            found[name] = trial.suggest_float(name, span.low, span.high, log=span.log)
+        elif isinstance(span, IntRange):
+            found[name] = trial.suggest_int(name, span.low, span.high)
+        elif isinstance(span, Choice):
+            found[name] = trial.suggest_categorical(name, span.values)
+    return found
+
+
+def _without_torn_tail(path: Path) -> None:
+    """Cut a last line that a killed process left half-written: with more behind it the journal could not be read."""
+    content = path.read_bytes() if path.is_file() else b""
+    whole = content[: content.rfind(b"\n") + 1]
+    if whole != content:
+        path.write_bytes(whole)
+
+
+def _row(trial: FrozenTrial) -> TrialRow:
+    state = COMPLETE if trial.state == TrialState.COMPLETE else FAILED
+    ordinal, reason = trial.user_attrs[ORDINAL], trial.user_attrs.get(REASON, "")
+    return TrialRow(ordinal, dict(trial.params), trial.value if state == COMPLETE else None, state, reason)
+
+
+def _finished(study: optuna.Study) -> list[TrialRow]:
+    """Return the trials that came to an end by themselves, in order; those cut off by a kill do not count."""
+    trials = [t for t in study.get_trials(deepcopy=False) if t.state.is_finished() and ORDINAL in t.user_attrs]
+    return [_row(trial) for trial in trials]
+
+
+def _one_trial(
+    study: optuna.Study, number: int, space: Mapping[str, Range], objective: Callable[[dict[str, Any]], float]
+) -> None:
+    """Ask, judge and tell one trial; a training that runs away is a failed trial, not the end of the search."""
+    trial = study.ask()
+    parameters = suggest(trial, space)
+    try:
+        value = objective(parameters)
+    except DataError as error:
+        trial.set_user_attr(REASON, str(error))
+        trial.set_user_attr(ORDINAL, number)
+        study.tell(trial, state=TrialState.FAIL)
+        return
+    trial.set_user_attr(ORDINAL, number)
+    study.tell(trial, value)
+
+
+def search(
+    space: Mapping[str, Range],
+    objective: Callable[[dict[str, Any]], float],
+    *,
+    trials: int,
+    seed: int,
+    journal: Path,
+    name: str,
+    start: Mapping[str, Any],
+    on_trial: OnTrial | None = None,
+) -> list[TrialRow]:
+    """Run a search to `trials` finished trials and return them in order; the first one is `start`.
+
+    The study `name` in `journal` is continued when it is there: give it a digest of everything the objective depends
+    on. Every trial gets a new sampler seeded with `seed` and its number, so that a resumed search draws what an
+    uninterrupted one would. An empty space gets one trial. `on_trial` sees every trial, earlier ones first.
+    """
+    journal.parent.mkdir(parents=True, exist_ok=True)
+    _without_torn_tail(journal)
+    storage = JournalStorage(JournalFileBackend(str(journal)))
+    study = optuna.create_study(storage=storage, study_name=name, load_if_exists=True, direction="minimize")
+    for cut_off in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
+        study.tell(cut_off.number, state=TrialState.FAIL)
+    rows = _finished(study)
+    for row in rows:
+        if on_trial is not None:
+            on_trial(row)
+    while len(rows) < (trials if space else 1):
+        number = len(rows)
+        study.sampler = optuna.samplers.TPESampler(seed=seed + number, n_startup_trials=STARTUP_TRIALS)
+        if number == 0 and space:
+            study.enqueue_trial({key: start[key] for key in space}, skip_if_exists=True)
+        _one_trial(study, number, space, objective)
+        rows = _finished(study)
+        if on_trial is not None:
+            on_trial(rows[-1])
+    return rows
+
+
+def best(rows: list[TrialRow]) -> TrialRow:
+    """Return the trial with the lowest score, the earliest of equals; DataError when none was completed."""
+    complete = [row for row in rows if row.value is not None]
+    if not complete:
+        raise DataError("no trial could be completed", got=[row.reason for row in rows], code="THR-251")
+    return min(complete, key=lambda row: (row.value, row.number))
+
+
+def trials_table(rows_by_part: Mapping[str, list[TrialRow]]) -> pd.DataFrame:
+    """Return the trials of all parts as a table of schema TRIALS."""
+    records = [
+        {
+            "part": part,
+            "number": row.number,
+            "value": row.value,
+            "parameters": json.dumps(row.parameters, sort_keys=True),
+            "state": row.state,
+        }
+        for part, rows in rows_by_part.items()
+        for row in rows
+    ]
+    return pd.DataFrame(records)

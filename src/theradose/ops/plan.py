@@ -1,0 +1,181 @@
+"""What the workflow knows about a study before it draws its graph: settings, places, and which parts there are."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from theradose.errors import SettingsError, Where
+from theradose.provenance import SRC, code_digest, write_json
+from theradose.settings import (
+    CohortSettings,
+    ExperimentSettings,
+    StudySettings,
+    load_experiment,
+    parse_settings,
+)
+
+EXPERIMENTS, PRESETS = Path("config/experiments"), Path("config/radiomics")
+MODEL_FILES = ("model.json", "weights.safetensors")
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A study and its experiments, with the places of their files relative to the working directory."""
+
+    study: StudySettings
+    experiments: Mapping[str, ExperimentSettings]
+
+    @property
+    def data(self) -> str:
+        """The data set's folder."""
+        return f"data/{self.study.cohort.name}"
+
+    @property
+    def truth(self) -> str:
+        """The folder of the planted truth of a virtual cohort."""
+        return f"truth/{self.study.cohort.name}"
+
+    @property
+    def results(self) -> str:
+        """The folder of everything this study makes except data set, truth and released models."""
+        return f"results/{self.study.study}"
+
+    @property
+    def models(self) -> str:
+        """The folder of the released models."""
+        return f"models/{self.study.study}"
+
+    @property
+    def metrics(self) -> str:
+        """The file of the study's numbers, kept in git."""
+        return f"metrics/{self.study.study}.json"
+
+    @property
+    def virtual(self) -> bool:
+        """Whether the data set is simulated, and so has a planted truth."""
+        return self.study.cohort.source == "virtual"
+
+    @property
+    def dosimetry(self) -> bool:
+        """Whether there are SPECT images to compute doses from."""
+        return "spect" in self.study.check.require
+
+    @property
+    def radiomics(self) -> bool:
+        """Whether features are extracted."""
+        return bool(self.study.radiomics.presets)
+
+    @property
+    def cohort_made(self) -> CohortSettings:
+        """The settings that make a virtual data set; leaving a patient out of a study makes nothing anew."""
+        return self.study.cohort.model_copy(update={"exclude": ()})
+
+    @property
+    def chunks(self) -> list[int]:
+        """The numbers of the jobs that share the patients."""
+        return list(range(self.study.workflow.chunks))
+
+    @property
+    def trained(self) -> list[tuple[str, str]]:
+        """Every (experiment, predictor), in the order of the settings."""
+        return [(name, predictor) for name, one in self.experiments.items() for predictor in one.all_predictors]
+
+    @property
+    def model_files(self) -> list[str]:
+        """The files of every model below `experiments/` and, after release, below the models folder."""
+        return [f"{name}/{predictor}/{file}" for name, predictor in self.trained for file in MODEL_FILES]
+
+    def kinds(self, kind: str) -> list[str]:
+        """Return the experiments of one kind."""
+        return [name for name, one in self.experiments.items() if one.kind == kind]
+
+    def record(self) -> None:
+        """Write the settings with all defaults filled in to `study.json`, where other studies find them."""
+        write_json(Path(self.results) / "study.json", self.study.model_dump(mode="json"))
+
+    def summary(self) -> str:
+        """Return the summary that ends a run, or nothing when the run made only a part of the study."""
+        file = Path(self.results) / "summary.txt"
+        return file.read_text(encoding="utf-8") if file.is_file() else ""
+
+    @property
+    def presets(self) -> list[str]:
+        """The preset files of the radiomics that are extracted, each once."""
+        return sorted({str(PRESETS / f"{name}.yaml") for name in self.study.radiomics.presets.values()})
+
+
+def _refuse(what: str, field: str, got: object, remedy: str) -> SettingsError:
+    """Return the error for settings that are valid one by one but do not go together."""
+    return SettingsError(what, where=Where(field=field), got=got, remedy=remedy, code="THR-101")
+
+
+def _check_parts(plan: Plan) -> None:
+    """Raise SettingsError when an experiment lacks a part of the study it learns from."""
+    if plan.experiments and not plan.dosimetry:
+        raise _refuse(
+            "experiments learn from doses, but no SPECT is required",
+            "check.require",
+            list(plan.study.check.require),
+            "add spect to check.require or set experiments: []",
+        )
+    if plan.kinds("organ_dose") and not plan.radiomics:
+        raise _refuse(
+            "experiments on organ doses learn from features, but none are extracted",
+            "radiomics.presets",
+            dict(plan.study.radiomics.presets),
+            "name a preset or leave the experiment out",
+        )
+
+
+def _cohort_identity(study: Mapping[str, Any]) -> tuple[object, ...]:
+    """Return what a virtual data set is made from; who is excluded later does not count."""
+    return study["cohort"]["virtual"], study["seed"], study["radionuclide"]
+
+
+def _check_owner(plan: Plan, results: Path) -> None:
+    """Raise SettingsError when another study made a virtual cohort of this name from other settings."""
+    if not plan.virtual:
+        return
+    mine = plan.study.model_dump(mode="json")
+    for file in sorted(results.glob("*/study.json")):
+        other = json.loads(file.read_text(encoding="utf-8"))
+        if other["study"] == mine["study"] or other["cohort"]["name"] != mine["cohort"]["name"]:
+            continue
+        if _cohort_identity(other) != _cohort_identity(mine):
+            raise _refuse(
+                f"study {other['study']} has made this cohort from other settings",
+                "cohort.name",
+                mine["cohort"]["name"],
+                "give this study a cohort name of its own, or the same cohort, seed and radionuclide",
+            )
+
+
+def load_plan(config: Mapping[str, Any], root: Path = Path()) -> Plan:
+    """Return the plan of a study; SettingsError when settings are wrong or would collide with another study's."""
+    study = parse_settings(StudySettings, config, f"configuration of study {config.get('study', '(unnamed)')}")
+    experiments = {name: load_experiment(root / EXPERIMENTS, name) for name in study.experiments}
+    plan = Plan(study, experiments)
+    _check_parts(plan)
+    _check_owner(plan, root / "results")
+    if not plan.virtual and not (root / plan.data / "manifest.tsv").is_file():
+        raise SettingsError(
+            "the data set of this study is not there",
+            where=Where(file=f"{plan.data}/manifest.tsv"),
+            remedy=f"make it with `theradose import <folder> --to {plan.data}` or set cohort.source: virtual",
+            code="THR-103",
+        )
+    missing = [file for file in plan.presets if not (root / file).is_file()]
+    if missing:
+        raise _refuse(
+            "radiomics preset is missing", "radiomics.presets", missing, f"write it or choose one of {PRESETS}"
+        )
+    return plan
+
+
+def step_code(step: str) -> str:
+    """Return the digest of the code of a step; SettingsError when there is no such step."""
+    if not (SRC / "theradose" / "steps" / f"{step}.py").is_file():
+        raise SettingsError("the workflow names a step that does not exist", got=step, code="THR-102")
+    return code_digest(f"theradose.steps.{step}")

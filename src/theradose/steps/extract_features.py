@@ -1,0 +1,56 @@
+"""Extract radiomics of PET and CT before therapy, for one chunk of the patients."""
+
+from argparse import Namespace
+
+import pandas as pd
+
+from theradose.cohort.layout import Dataset, patients_of_chunk
+from theradose.errors import DataError
+from theradose.features.patient import missing_vois, patient_features
+from theradose.features.presets import read_preset
+from theradose.features.radiomics import engine
+from theradose.provenance import write_provenance
+from theradose.settings import RadiomicsSettings, from_json
+from theradose.steps.entry import arguments, start
+from theradose.tables import FEATURES, PATIENTS, read_table, write_table
+
+
+def run(chosen: Namespace) -> None:
+    """Read presets, usable patients and their images; write one row per patient, image, organ, filter and feature."""
+    settings = from_json(RadiomicsSettings, chosen.settings)
+    files = {modality: chosen.presets / f"{name}.yaml" for modality, name in settings.presets.items()}
+    presets = {modality: read_preset(file, modality) for modality, file in files.items()}
+    status = read_table(chosen.patients, PATIENTS)
+    usable = list(status.loc[status["status"].isin(["ok", "flagged"]), "patient"])
+    patients = patients_of_chunk(usable, chosen.chunk, chosen.of)
+    data = Dataset(chosen.data)
+    weights = data.participants().set_index("patient")["weight_kg"]
+    tables = [pd.DataFrame(columns=FEATURES.names())]
+    for number, patient in enumerate(patients, 1):
+        print(f"extract_features: patient {patient} ({number} of {len(patients)})", flush=True)
+        found = patient_features(
+            data,
+            patient,
+            weight_kg=float(weights[patient]),
+            presets=presets,
+            organs=settings.organs,
+            min_voxels=settings.min_voxels,
+        )
+        if found.empty:
+            print(f"extract_features: patient {patient} has no image or no mask before therapy")
+        tables.append(found)
+    table = pd.concat(tables[1:] or tables, ignore_index=True)
+    missing = missing_vois(table, patients, settings.organs)
+    if missing and not settings.allow_missing:
+        raise DataError("organs without features", got=", ".join(missing), remedy="see status, or set allow_missing")
+    out = write_table(table, chosen.out, FEATURES)
+    inputs = [*files.values(), chosen.patients, data.participants_file, data.manifest_file]
+    write_provenance(out.parent, "extract_features", inputs, {**settings.model_dump(mode="json"), "engine": engine()})
+    print(f"extract_features: {len(table)} rows of {len(patients)} patients, {len(missing)} organs without features")
+
+
+if __name__ == "__main__":
+    parser = arguments(
+        __doc__, texts=("settings",), numbers=("chunk", "of"), paths=("presets", "data", "patients", "out")
+    )
+    start(parser, run)

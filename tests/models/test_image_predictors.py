@@ -1,0 +1,138 @@
+import numpy as np
+import pytest
+
+from theradose.errors import DataError, LeakageError
+from theradose.models.dose_map import score
+from theradose.models.image_examples import subset
+from theradose.models.image_predictors import IMAGE_PREDICTORS, fit_scale, hold_back, scaled_map
+from theradose.models.predictors import TrainingPlan
+
+PLAN = TrainingPlan(epochs=3, patience=3, batch_size=8)
+NETWORK_MAPS = sorted(set(IMAGE_PREDICTORS) - {"pet_scaled_map"})
+
+
+def training(examples):
+    return subset(
+        examples, [p for p, part in zip(examples.patients, examples.partitions, strict=True) if part == "train"]
+    )
+
+
+def fitted(name, examples, seed=1, plan=PLAN, **parameters):
+    predictor = IMAGE_PREDICTORS[name](**parameters)
+    return predictor, predictor.fit(training(examples), seed=seed, training=plan)
+
+
+@pytest.mark.parametrize("name", sorted(IMAGE_PREDICTORS))
+def test_contract_of_all_map_predictors(name, image_cohort):
+    examples, _ = image_cohort()
+    predictor, history = fitted(name, examples)
+    prediction = predictor.predict(examples)
+    assert predictor.name == name
+    assert predictor.kind == "dose_map"
+    assert prediction.shape == examples.dose.shape
+    assert prediction.dtype == np.float32
+    assert prediction.min() >= 0.0
+    assert np.isfinite(prediction).all()
+    assert prediction[~examples.mask].max() == 0.0
+    again, repeated = fitted(name, examples)
+    assert history == repeated
+    assert again.predict(examples).tobytes() == prediction.tobytes()
+    restored = IMAGE_PREDICTORS[name].restore(predictor.state(), predictor.tensors())
+    assert restored.predict(examples).tobytes() == prediction.tobytes()
+    assert set(predictor.space) <= set(predictor.defaults)
+
+
+@pytest.mark.parametrize("name", sorted(IMAGE_PREDICTORS))
+def test_a_test_patient_never_enters_a_fit(name, image_cohort):
+    examples, _ = image_cohort()
+    with pytest.raises(LeakageError, match="test patient"):
+        IMAGE_PREDICTORS[name]().fit(examples, seed=1, training=PLAN)
+
+
+@pytest.mark.parametrize("name", sorted(IMAGE_PREDICTORS))
+def test_a_prediction_does_not_look_at_the_dose(name, image_cohort):
+    examples, _ = image_cohort()
+    predictor, _ = fitted(name, examples)
+    expected = predictor.predict(examples)
+    examples.dose[:] = np.nan
+    assert predictor.predict(examples).tobytes() == expected.tobytes()
+
+
+def test_scale_is_found_where_dose_is_proportional(image_cohort):
+    examples, _ = image_cohort(k=0.02)
+    examples.inputs[:, 1] = 0.0
+    examples.dose[:] = 0.02 * 100.0 * examples.inputs[:, 0]
+    assert fit_scale(examples) == pytest.approx(0.02, rel=1e-6)
+    assert scaled_map(examples, 0.02) == pytest.approx(examples.dose, rel=1e-5)
+
+
+def test_no_other_scale_has_a_smaller_error(image_cohort):
+    examples, _ = image_cohort(copies=0)
+    k = fit_scale(examples)
+
+    def error(value):
+        return float((((scaled_map(examples, value) - examples.dose)[examples.mask]) ** 2).mean())
+
+    assert error(k) < min(error(k * 0.99), error(k * 1.01))
+
+
+def test_dose_follows_uptake_per_activity_not_suv(image_cohort):
+    # The same SUV in a patient twice as heavy is half the concentration per injected activity.
+    examples, _ = image_cohort()
+    predictor, _ = fitted("pet_scaled_map", examples)
+    before = predictor.predict(examples)
+    examples.table["bq_per_ml_per_mbq"] /= 2
+    assert predictor.predict(examples) == pytest.approx(before / 2)
+
+
+def test_an_empty_pet_is_an_error(image_cohort):
+    examples, _ = image_cohort()
+    examples.inputs[:] = 0.0
+    with pytest.raises(DataError, match="no activity"):
+        fit_scale(examples)
+
+
+@pytest.mark.parametrize("name", NETWORK_MAPS)
+def test_a_residual_network_starts_as_physics_and_learns_what_physics_misses(name, image_cohort):
+    examples, _ = image_cohort(n_patients=12, test=3)
+    held = subset(examples, ["v009", "v010", "v011"])
+    physics, _ = fitted("pet_scaled_map", examples)
+    untrained, _ = fitted(name, examples, plan=TrainingPlan(1, 1, 8), learning_rate=1e-12)
+    assert untrained.predict(held) == pytest.approx(physics.predict(held), abs=1e-5)
+    trained, history = fitted(name, examples, plan=TrainingPlan(25, 25, 8), learning_rate=0.01)
+    assert history[-1]["train_loss"] < 0.5 * history[0]["train_loss"]
+    assert score(held, trained.predict(held)) < 0.7 * score(held, physics.predict(held))
+
+
+@pytest.mark.parametrize("name", NETWORK_MAPS)
+def test_a_direct_network_with_the_papers_initialisation_learns_too(name, image_cohort):
+    examples, _ = image_cohort()
+    held = subset(examples, ["v005"])
+    options = {"residual": False, "initialisation": "normal", "learning_rate": 0.01}
+    trained, history = fitted(name, examples, plan=TrainingPlan(20, 20, 8), **options)
+    assert history[-1]["train_loss"] < 0.3 * history[0]["train_loss"]
+    assert score(held, trained.predict(held)) < 0.5 * score(held, np.zeros_like(held.dose))
+
+
+def test_augmented_copies_of_a_held_back_patient_never_train(image_cohort):
+    examples, _ = image_cohort(n_patients=11, copies=3)
+    part = training(examples)
+    learned, watched = hold_back(part, seed=4, early_stopping=True)
+    assert not set(learned.patients) & set(watched.patients)
+    assert set(learned.patients) | set(watched.patients) == set(part.patients)
+    assert len(set(watched.patients)) == 2
+    assert set(watched.table["copy"]) == {0}
+    assert set(learned.table["copy"]) == {0, 1, 2, 3}
+
+
+def test_nobody_is_held_back_without_early_stopping_or_with_few_patients(image_cohort):
+    examples, _ = image_cohort(n_patients=11)
+    assert hold_back(examples, 1, early_stopping=False) == (examples, None)
+    few, _ = image_cohort(n_patients=4)
+    assert hold_back(few, 1, early_stopping=True) == (few, None)
+
+
+def test_early_stopping_is_recorded(image_cohort):
+    examples, _ = image_cohort(n_patients=8)
+    _, history = fitted("cnn2d", examples, plan=TrainingPlan(4, 2, 8))
+    assert all("validation_loss" in record for record in history)

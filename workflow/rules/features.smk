@@ -1,0 +1,51 @@
+# Radiomics of PET and CT, and the table of everything that is known before therapy.
+rule extract_features:
+    input:
+        manifest=f"{DATA}/manifest.tsv",
+        patients=f"{R}/check/patients.tsv",
+        presets=PLAN.presets,
+    output:
+        features=f"{R}/features/chunk-{{chunk}}/features.parquet",
+    log:
+        f"{R}/log/extract_features/chunk-{{chunk}}.log",
+    conda:
+        "../../environment.yml"
+    params:
+        settings=section("radiomics"),
+        presets=lambda wildcards, input: (
+            folder(input.presets[0]) if input.presets else ""
+        ),
+        data=lambda wildcards, input: folder(input.manifest),
+        out=lambda wildcards, output: folder(output.features),
+        of=len(CHUNKS),
+        code=step_code("extract_features"),
+    message:
+        "extract_features: radiomics, chunk {wildcards.chunk}"
+    shell:
+        "python -m theradose.steps.extract_features --settings {params.settings:q} --presets {params.presets}"
+        " --data {params.data} --patients {input.patients} --chunk {wildcards.chunk} --of {params.of}"
+        " --out {params.out} 2>&1 | tee {log}"
+
+
+rule assemble_covariates:
+    input:
+        participants=f"{DATA}/participants.tsv",
+        patients=f"{R}/check/patients.tsv",
+        features=f"{R}/features/features.parquet",
+    output:
+        covariates=f"{R}/covariates/covariates.tsv",
+        manifest=f"{R}/covariates/covariate_manifest.tsv",
+    log:
+        f"{R}/log/assemble_covariates.log",
+    conda:
+        "../../environment.yml"
+    params:
+        settings=section("radiomics"),
+        data=lambda wildcards, input: folder(input.participants),
+        out=lambda wildcards, output: folder(output.covariates),
+        code=step_code("assemble_covariates"),
+    message:
+        "assemble_covariates: radiomic, clinical and biological columns in one table"
+    shell:
+        "python -m theradose.steps.assemble_covariates --settings {params.settings:q} --features {input.features}"
+        " --data {params.data} --patients {input.patients} --out {params.out} 2>&1 | tee {log}"

@@ -1,0 +1,123 @@
+# Experiments: each predictor is tuned and trained, all of an experiment are judged together, the best is released.
+# The tracking store is prepared first; its record is `ancient`, so that a new parent run trains nothing again.
+rule init_tracking:
+    output:
+        f"{R}/tracking.json",
+    log:
+        f"{R}/log/init_tracking.log",
+    conda:
+        "../../environment.yml"
+    params:
+        settings=lambda wildcards: to_json(STUDY),
+        uri=os.environ.get("MLFLOW_TRACKING_URI", ""),
+        manifest=f"{DATA}/manifest.tsv",
+        splits=f"{R}/split/splits.tsv",
+        code=step_code("init_tracking"),
+    message:
+        "init_tracking: MLflow database, experiment and parent run"
+    shell:
+        "python -m theradose.steps.init_tracking --settings {params.settings:q} --data-manifest {params.manifest}"
+        " --splits {params.splits} --out {output} 2>&1 | tee {log}"
+
+
+rule tune:
+    input:
+        unpack(learning_inputs),
+        tracking=ancient(f"{R}/tracking.json"),
+    output:
+        tune=f"{R}/experiments/{{experiment}}/{{predictor}}/tune.json",
+        trials=f"{R}/experiments/{{experiment}}/{{predictor}}/trials.tsv",
+    log:
+        f"{R}/log/tune/{{experiment}}-{{predictor}}.log",
+    conda:
+        "../../environment.yml"
+    params:
+        settings=experiment_settings,
+        seed=STUDY.seed,
+        files=learning_flags,
+        out=lambda wildcards, output: folder(output.tune),
+        code=step_code("tune"),
+    message:
+        "tune: {wildcards.predictor} of {wildcards.experiment}"
+    shell:
+        "python -m theradose.steps.tune --settings {params.settings:q} --predictor {wildcards.predictor}"
+        " --seed {params.seed} {params.files} --tracking {input.tracking} --out {params.out} 2>&1 | tee {log}"
+
+
+rule train:
+    input:
+        unpack(learning_inputs),
+        tune=f"{R}/experiments/{{experiment}}/{{predictor}}/tune.json",
+        tracking=ancient(f"{R}/tracking.json"),
+    output:
+        model=f"{R}/experiments/{{experiment}}/{{predictor}}/model/model.json",
+        weights=f"{R}/experiments/{{experiment}}/{{predictor}}/model/weights.safetensors",
+        history=f"{R}/experiments/{{experiment}}/{{predictor}}/history.tsv",
+        train=f"{R}/experiments/{{experiment}}/{{predictor}}/train.json",
+    log:
+        f"{R}/log/train/{{experiment}}-{{predictor}}.log",
+    conda:
+        "../../environment.yml"
+    params:
+        settings=experiment_settings,
+        seed=STUDY.seed,
+        files=learning_flags,
+        out=lambda wildcards, output: folder(output.train),
+        code=step_code("train"),
+    message:
+        "train: {wildcards.predictor} of {wildcards.experiment}"
+    shell:
+        "python -m theradose.steps.train --settings {params.settings:q} --predictor {wildcards.predictor}"
+        " --seed {params.seed} {params.files} --tune {input.tune} --tracking {input.tracking}"
+        " --out {params.out} 2>&1 | tee {log}"
+
+
+rule evaluate:
+    input:
+        unpack(learning_inputs),
+        models=model_files,
+        truth=f"{TRUTH}/manifest.tsv" if PLAN.virtual else [],
+        tracking=ancient(f"{R}/tracking.json"),
+    output:
+        predictions=f"{R}/experiments/{{experiment}}/predictions.tsv",
+        metrics=f"{R}/experiments/{{experiment}}/metrics.tsv",
+    log:
+        f"{R}/log/evaluate/{{experiment}}.log",
+    conda:
+        "../../environment.yml"
+    params:
+        settings=experiment_settings,
+        seed=STUDY.seed,
+        files=learning_flags,
+        models=lambda wildcards, input: [folder(file) for file in input.models],
+        truth=lambda wildcards, input: (
+            ["--truth", folder(input.truth)] if input.truth else []
+        ),
+        out=lambda wildcards, output: folder(output.metrics),
+        code=step_code("evaluate"),
+    message:
+        "evaluate: {wildcards.experiment} on untouched patients, beside its baselines"
+    shell:
+        "python -m theradose.steps.evaluate --settings {params.settings:q} --seed {params.seed} {params.files}"
+        " --models {params.models} {params.truth} --tracking {input.tracking} --out {params.out} 2>&1 | tee {log}"
+
+
+rule compare:
+    input:
+        expand(
+            f"{R}/experiments/{{experiment}}/metrics.tsv", experiment=PLAN.experiments
+        ),
+    output:
+        table=f"{R}/compare/experiments.tsv",
+        best=f"{R}/compare/best.json",
+    log:
+        f"{R}/log/compare.log",
+    conda:
+        "../../environment.yml"
+    params:
+        out=lambda wildcards, output: folder(output.table),
+        code=step_code("compare"),
+    message:
+        "compare: every experiment beside its baselines"
+    shell:
+        "python -m theradose.steps.compare --metrics {input} --out {params.out} 2>&1 | tee {log}"
