@@ -1,6 +1,6 @@
 """Make src/theradose/physics/data/nuclides.csv from the ICRP-107 decay data that `icrp107-database` holds.
 
-Run `python scripts/make_nuclide_table.py` after installing requirements-dev.in; a test compares its output with the file.
+Run `python scripts/make_nuclide_table.py` after installing requirements-dev.in; a test compares output and file.
 Energies are sums of energy times yield over the lines of an emission, beta particles at their mean energies.
 """
 
@@ -13,8 +13,9 @@ import radioactivedecay
 
 TABLE = Path(__file__).resolve().parents[1] / "src" / "theradose" / "physics" / "data" / "nuclides.csv"
 NUCLIDES = (
-    "Lu-177 Y-90 I-131 Tb-161 Cu-67 Cu-64 Sm-153 Ho-166 Re-188 Ga-68 F-18 Zr-89 Tc-99m In-111 Ac-225 Pb-212 At-211"
-).split()
+    "Lu-177", "Y-90", "I-131", "Tb-161", "Cu-67", "Cu-64", "Sm-153", "Ho-166", "Re-188", "Ga-68", "F-18", "Zr-89",
+    "Tc-99m", "In-111", "Ac-225", "Pb-212", "At-211",
+)  # fmt: skip
 HOURS = {"s": 1 / 3600, "m": 1 / 60, "h": 1.0, "d": 24.0, "y": 24.0 * 365.2422}  # "m" is minutes in this database
 COLUMNS = {
     "electron_kev": ("beta-", "beta+", "IE", "auger"),

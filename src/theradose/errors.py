@@ -1,6 +1,6 @@
 """What can go wrong, named by who must act; every message says what, where, got, expected and what to do."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 EXIT_OK = 0
 EXIT_REFUSED = 2
@@ -46,6 +46,12 @@ class TheradoseError(Exception):
         if code is not None:
             self.code = code
         super().__init__(self.sentence())
+
+    def at(self, **place: str | float) -> "TheradoseError":
+        """Add what a caller knows of the place (patient, voi, time_h, file, field) and return the error itself."""
+        self.where = replace(self.where, **{k: v for k, v in place.items() if getattr(self.where, k) is None})  # type: ignore[arg-type]
+        self.args = (self.sentence(),)
+        return self
 
     def sentence(self) -> str:
         """Return the whole message as one line."""

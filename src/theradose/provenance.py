@@ -145,7 +145,13 @@ def write_json(path: Path, value: object) -> None:
     write_atomically(path, (json.dumps(value, indent=2, sort_keys=True) + "\n").encode())
 
 
-def write_provenance(folder: Path, step: str, inputs: Iterable[Path], settings: Mapping[str, object]) -> None:
+def write_provenance(
+    folder: Path,
+    step: str,
+    inputs: Iterable[Path],
+    settings: Mapping[str, object],
+    name: str = "provenance.json",
+) -> None:
     """Write `provenance.json` into a result folder: input hashes, settings, code digest, version, commit."""
     record = {
         "step": step,
@@ -154,4 +160,4 @@ def write_provenance(folder: Path, step: str, inputs: Iterable[Path], settings: 
         "code": code_digest(f"{PACKAGE}.steps.{step}"),
         "version": __version__,
     }
-    write_json(folder / "provenance.json", record)
+    write_json(folder / name, record)

@@ -75,6 +75,7 @@ class KineticsSettings(Section):
     population_t_eff_h: dict[str, Positive] = {
         "kidneys": 32.0, "parotids": 25.0, "submandibulars": 25.0, "lacrimals": 25.0,
         "liver": 31.0, "spleen": 35.0, "marrow": 25.0, "lesions": 52.0,
+        "remainder": 11.0, "lungs": 11.0, "bladder": 11.0,
     }  # fmt: skip
     population_t_eff_cv: Fraction = 0.25
     tail_flag: Fraction = 0.40

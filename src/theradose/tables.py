@@ -21,10 +21,13 @@ NUCLIDE = text("radionuclide")
 
 PARTICIPANTS = Schema(
     "participants",
-    (PATIENT, text("centre"), quantity("weight_kg"), quantity("height_cm"), quantity("administered_mbq"), NUCLIDE),
+    (
+        PATIENT, text("centre"), quantity("weight_kg", empty=True), quantity("height_cm", empty=True),
+        quantity("administered_mbq", empty=True), text("radionuclide", empty=True),
+    ),
     ("patient",),
     open=True,
-)
+)  # fmt: skip
 MANIFEST = Schema(
     "manifest",
     (
@@ -177,13 +180,25 @@ TRUTH_VOI = Schema(
     ("patient", "cycle", "voi"),
     open=True,
 )  # fmt: skip
+RECOVERY_CHECK = Schema(
+    "recovery_check",
+    (
+        PATIENT, CYCLE, VOI, text("organ"), text("model"), quantity("volume_ml"), quantity("mass_g"),
+        Column("truth_mass_g", low=0), Column("truth_tia_mbq_h", low=0), quantity("tia_mbq_h"),
+        quantity("tia_uncorrected_mbq_h"), Column("truth_dose_gy", low=0), quantity("dose_gy"),
+        quantity("dose_uncorrected_gy"), Column("tia_error"), Column("tia_error_uncorrected"), Column("dose_error"),
+        Column("dose_error_uncorrected"),
+    ),
+    ("patient", "cycle", "voi"),
+)  # fmt: skip
 LATENTS = Schema("latents", (PATIENT, text("voi", empty=True), text("name"), Column("value")), ())
 
 SCHEMAS: dict[str, Schema] = {
     schema.name: schema
     for schema in (
         PARTICIPANTS, MANIFEST, FAULTS, PATIENTS, TAC, TIAC, ORGAN_DOSE, DVH, SPLITS, FEATURES, COVARIATES,
-        COVARIATE_MANIFEST, PREDICTIONS, METRICS, TRIALS, HISTORY, EXPERIMENTS, IMAGES, DRAWS, PAIRS, QC, TRUTH_VOI, LATENTS,
+        COVARIATE_MANIFEST, PREDICTIONS, METRICS, TRIALS, HISTORY, EXPERIMENTS, IMAGES, DRAWS, PAIRS, QC, TRUTH_VOI,
+        RECOVERY_CHECK, LATENTS,
     )
 }  # fmt: skip
 
@@ -212,18 +227,38 @@ def write_table(frame: pd.DataFrame, path: Path, schema: Schema) -> Path:
     return path
 
 
-def read_table(path: Path, schema: Schema) -> pd.DataFrame:
-    """Read and check a TSV or Parquet table; text stays text, so patient 007 is not 7 and NA is a name."""
-    path = Path(path)
+def read_cells(path: Path, schema: Schema) -> pd.DataFrame:
+    """Read a TSV as text, cells as they are; DataError when it is missing, damaged or lacks columns."""
+    where = Where(file=path.name)
     if not path.is_file():
         raise DataError(f"table {schema.name} is missing", where=Where(file=path.as_posix()), code="THR-201")
-    if path.suffix == ".parquet":
-        return checked(pd.read_parquet(path), schema, path.name)
-    frame = pd.read_csv(path, sep="\t", dtype=str, keep_default_na=False, encoding="utf-8-sig")
+    try:
+        frame = pd.read_csv(path, sep="\t", dtype=str, keep_default_na=False, encoding="utf-8-sig")
+    except (UnicodeDecodeError, pd.errors.ParserError, pd.errors.EmptyDataError) as error:
+        raise DataError(f"table {schema.name} is damaged", where=where, got=error, code="THR-204") from error
+    missing = [name for name in schema.names() if name not in frame.columns]
+    if missing:
+        raise DataError(f"table {schema.name} lacks columns", where=where, got=missing, expected=schema.names(), code="THR-230")
+    return frame
+
+
+def typed(cells: pd.DataFrame, schema: Schema, file: str) -> pd.DataFrame:
+    """Return a table of text cells with typed columns, checked; text stays text, so patient 007 is not 7."""
+    frame = cells.copy()
     kinds = {column.name: column.kind for column in schema.columns}
     for name in frame.columns:
-        frame[name] = _typed(frame[name], kinds.get(name), path.name)
-    return checked(frame, schema, path.name)
+        frame[name] = _typed(frame[name], kinds.get(name), file)
+    return checked(frame, schema, file)
+
+
+def read_table(path: Path, schema: Schema) -> pd.DataFrame:
+    """Read and check a TSV or Parquet table."""
+    path = Path(path)
+    if path.suffix != ".parquet":
+        return typed(read_cells(path, schema), schema, path.name)
+    if not path.is_file():
+        raise DataError(f"table {schema.name} is missing", where=Where(file=path.as_posix()), code="THR-201")
+    return checked(pd.read_parquet(path), schema, path.name)
 
 
 def _typed(cells: pd.Series, kind: str | None, file: str) -> pd.Series:

@@ -38,7 +38,7 @@ QUANTITIES: dict[str, Quantity] = {
     "egfr_ml_min": Quantity("mL/min/1.73 m2", 1, 200, "estimated glomerular filtration rate"),
     "height_cm": Quantity("cm", 100, 230, "body height"),
     "mass_g": Quantity("g", 0, None, "mass of the VOI"),
-    "recovery_coefficient": Quantity("1", 0, None, "image over true activity in the VOI at the first scan"),
+    "recovery_coefficient": Quantity("1", 0, None, "part of the VOI's own activity that the image shows inside it"),
     "spill_in_mbq": Quantity("MBq", None, None, "activity seen in the VOI that lies outside it"),
     "suv_bw": Quantity("g/mL", 0, None, "standardised uptake value, body weight"),
     "t_eff_h": Quantity("h", 0, None, "effective half-life of the slowest phase"),

@@ -3,8 +3,16 @@ import pytest
 
 from theradose.errors import LeakageError, SettingsError
 from theradose.models.dose_map import ALL, calibrate, card, load, require_split, score
-from theradose.models.image_examples import save_examples
+from theradose.models.folds import inner_folds, out_of_fold, training_patients
+from theradose.models.image_examples import save_examples, subset
+from theradose.models.image_predictors import PetScaledMap
+from theradose.models.predictors import TrainingPlan
+from theradose.settings import ExperimentSettings
 from theradose.tables import SPLITS, write_table
+
+SETTINGS = ExperimentSettings(
+    name="maps", kind="dose_map", title="Maps", baselines=("pet_scaled_map",), predictors=("unet2d",)
+)
 
 
 def test_score_by_hand(image_cohort):
@@ -27,11 +35,11 @@ def test_load_reads_the_one_part(image_cohort, tmp_path):
     examples, splits = image_cohort()
     save_examples(examples, tmp_path / "augment")
     write_table(splits, tmp_path / "splits.tsv", SPLITS)
-    parts = load(tmp_path / "splits.tsv", pairs=tmp_path / "augment")
+    parts = load(splits=tmp_path / "splits.tsv", pairs=tmp_path / "augment", settings=SETTINGS)
     assert list(parts) == [ALL]
     assert parts[ALL].patients == examples.patients
     with pytest.raises(SettingsError, match="needs image pairs"):
-        load(tmp_path / "splits.tsv")
+        load(splits=tmp_path / "splits.tsv", pairs=None, settings=SETTINGS)
 
 
 def test_pairs_of_another_split_are_refused(image_cohort):
@@ -59,3 +67,27 @@ def test_calibration_names_nobody_and_card_tells_what_was_learned_from(image_coh
     facts = card(examples)
     assert (facts["patients"], facts["pairs"], facts["pairs_without_copies"]) == (3, 24, 12)
     assert facts["size_voxel"] == [16, 16]
+
+
+def test_copies_of_a_patient_to_predict_never_train(image_cohort):
+    examples, splits = image_cohort(n_patients=7, copies=3)
+    learned, predicted = [], []
+
+    class Watching(PetScaledMap):
+        def _fit(self, examples, **others):
+            learned.append(set(examples.patients))
+            return super()._fit(examples, **others)
+
+        def _predict(self, examples):
+            predicted.append(set(examples.patients))
+            return super()._predict(examples)
+
+    training = subset(examples, training_patients(splits))
+    folds = inner_folds(splits, 3)
+    plan = TrainingPlan()
+    found = out_of_fold(Watching, {}, training, folds=folds, subset=subset, seed=1, training=plan)
+    assert found.shape == training.dose.shape
+    assert len(learned) == len(predicted) == 3
+    assert all(not inside & held for inside, held in zip(learned, predicted, strict=True))
+    assert set.union(*predicted) == set(training.patients)
+    assert "v006" not in set.union(*learned, *predicted)

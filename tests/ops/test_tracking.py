@@ -33,9 +33,14 @@ def template(tmp_path_factory):
     return folder
 
 
+def uri_here():
+    """Return the absolute address: within one process MLflow keeps what a relative one meant first."""
+    return f"{tracking.SQLITE}{Path.cwd() / tracking.DATABASE}"
+
+
 def prepare(out):
     return tracking.initialise(
-        tracking.SQLITE + tracking.DATABASE,
+        uri_here(),
         study="demo",
         title="A title",
         settings={"seed": 1},
@@ -47,7 +52,7 @@ def prepare(out):
 @pytest.fixture
 def store(template, monkeypatch):
     monkeypatch.chdir(template)
-    client = MlflowClient(tracking.SQLITE + tracking.DATABASE)
+    client = MlflowClient(uri_here())
     record = tracking.read_record(Path("tracking.json"))
     yield client, record
     for run in client.search_runs([record["experiment_id"]]):
@@ -140,7 +145,7 @@ def test_what_a_killed_run_left_is_marked(store):
 def test_a_lost_database_is_named_with_its_remedy(store, tmp_path):
     record = (Path.cwd() / "tracking.json").read_text(encoding="utf-8")
     elsewhere = tmp_path / "tracking.json"
-    elsewhere.write_text(record.replace("sqlite:///mlflow.db", "sqlite:///gone.db"), encoding="utf-8")
+    elsewhere.write_text(record.replace("mlflow.db", "gone.db"), encoding="utf-8")
     with pytest.raises(tracking.TrackingError, match=r"gone\.db.*delete .*tracking\.json"):
         tracking.read_record(elsewhere)
 

@@ -3,6 +3,9 @@ STUDY = PLAN.study
 DATA, TRUTH, R, MODELS = PLAN.data, PLAN.truth, PLAN.results, PLAN.models
 CHUNKS = PLAN.chunks
 
+# `python` in a shell line is the one that runs Snakemake, whether its environment is activated or not.
+os.environ.update(PATH=os.pathsep.join([os.path.dirname(sys.executable), os.environ.get("PATH", "")]))
+
 # One thread per job: results are the same for any number of cores. Steps print their progress as it happens.
 for name in (
     "OMP_NUM_THREADS",
@@ -30,68 +33,69 @@ def folder(file):
     return os.path.dirname(file)
 
 
+def given(**files):
+    """Return the flags of inputs, those without a file left out."""
+    return [part for name, file in files.items() if file for part in ("--" + name.replace("_", "-"), file)]
+
+
+def chunked(stage, file):
+    """Return a file of every chunk of a stage."""
+    return expand("{r}/{stage}/chunk-{chunk}/{file}", r=R, stage=stage, chunk=CHUNKS, file=file)
+
+
 def experiment_settings(wildcards):
     """Return the settings of the experiment of a rule as one line of JSON."""
     return to_json(PLAN.experiments[wildcards.experiment])
 
 
-def chunked(stage, file):
-    """Return a file of every chunk of a stage."""
-    return expand(
-        "{r}/{stage}/chunk-{chunk}/{file}", r=R, stage=stage, chunk=CHUNKS, file=file
-    )
-
-
 def learning_inputs(wildcards):
     """Return what the examples of an experiment are made of; the names are the flags of tune, train and evaluate."""
-    found = {"splits": f"{R}/split/splits.tsv", "labels": f"{R}/dose/organ_dose.tsv"}
     if PLAN.experiments[wildcards.experiment].kind == "dose_map":
-        return found | {"pairs": f"{R}/augment/pairs.safetensors"}
-    covariates = {
-        name: f"{R}/covariates/{name}.tsv"
-        for name in ("covariates", "covariate_manifest")
-    }
-    return found | covariates
+        own = {"pairs": f"{R}/augment/pairs.safetensors"}
+    else:
+        own = {name: f"{R}/covariates/{name}.tsv" for name in ("covariates", "covariate_manifest")}
+    return {"splits": f"{R}/split/splits.tsv", "labels": f"{R}/dose/organ_dose.tsv", **own}
 
 
 def learning_flags(wildcards, input):
     """Return the inputs of an experiment as flags; image pairs are named by their folder."""
-    given = {name: input[name] for name in learning_inputs(wildcards)}
-    if "pairs" in given:
-        given["pairs"] = folder(given["pairs"])
-    return [
-        part
-        for name, file in given.items()
-        for part in ("--" + name.replace("_", "-"), file)
-    ]
+    files = {name: input[name] for name in learning_inputs(wildcards)}
+    return given(**{name: folder(file) if name == "pairs" else file for name, file in files.items()})
 
 
-def model_files(wildcards):
-    """Return the model of every predictor of an experiment."""
+def preset_files(wildcards):
+    """Return the radiomics presets behind a model, none for one that reads images."""
+    return [] if PLAN.experiments[wildcards.experiment].kind == "dose_map" else PLAN.presets
+
+
+def radiomics_flags(wildcards, input):
+    """Return how features were made, for models that read features."""
+    if not input.presets:
+        return []
+    return ["--radiomics", shlex.quote(to_json(STUDY.radiomics)), "--presets", folder(input.presets[0])]
+
+
+def models_of(wildcards):
+    """Return a file of the model of every predictor of an experiment, by name."""
     predictors = PLAN.experiments[wildcards.experiment].all_predictors
-    return expand(
-        f"{R}/experiments/{wildcards.experiment}/{{predictor}}/model/model.json",
-        predictor=predictors,
-    )
+    stem = f"{R}/experiments/{wildcards.experiment}/{{predictor}}"
+    return {
+        "models": expand(f"{stem}/model/model.json", predictor=predictors),
+        "weights": expand(f"{stem}/model/weights.safetensors", predictor=predictors),
+        "out_of_fold": expand(f"{stem}/out_of_fold.safetensors", predictor=predictors),
+    }
 
 
 TARGETS = {
-    "cohort": [f"{DATA}/manifest.tsv", f"{DATA}/participants.tsv"]
-    + ([f"{TRUTH}/manifest.tsv"] if PLAN.virtual else []),
-    "dosimetry": (
-        [f"{R}/dose/organ_dose.tsv", f"{R}/dose/dvh.tsv", f"{R}/dose/images.tsv"]
-        if PLAN.dosimetry
-        else []
+    "cohort": [f"{DATA}/manifest.tsv", f"{DATA}/participants.tsv", *PLAN.truth_files],
+    "dosimetry": expand(
+        f"{R}/dose/{{table}}.tsv", table=["organ_dose", "dvh", "images"] if PLAN.dosimetry else []
     ),
     "features": (
-        [f"{R}/features/features.parquet", f"{R}/covariates/covariates.tsv"]
-        if PLAN.radiomics
-        else []
+        [f"{R}/features/features.parquet", f"{R}/covariates/covariates.tsv"] if PLAN.radiomics else []
     ),
-    "models": expand(
-        f"{R}/experiments/{{experiment}}/metrics.tsv", experiment=PLAN.experiments
-    ),
-    "released": [f"{MODELS}/{file}" for file in PLAN.model_files]
-    + ([PLAN.metrics] if PLAN.experiments else []),
+    "models": expand(f"{R}/experiments/{{experiment}}/metrics.tsv", experiment=PLAN.experiments),
+    "released": [f"{MODELS}/{file}" for file in PLAN.model_files],
+    "metrics": [PLAN.metrics] if PLAN.experiments else [],
     "report": [f"{R}/report/index.html", f"{R}/summary.txt"],
 }

@@ -2,6 +2,7 @@
 rule normalise:
     input:
         manifest=f"{DATA}/manifest.tsv",
+        participants=f"{DATA}/participants.tsv",
         patients=f"{R}/check/patients.tsv",
         dose=f"{R}/dose/images.tsv",
     output:

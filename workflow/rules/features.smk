@@ -2,21 +2,19 @@
 rule extract_features:
     input:
         manifest=f"{DATA}/manifest.tsv",
+        participants=f"{DATA}/participants.tsv",
         patients=f"{R}/check/patients.tsv",
         presets=PLAN.presets,
     output:
-        features=f"{R}/features/chunk-{{chunk}}/features.parquet",
+        f"{R}/features/chunk-{{chunk}}/features.parquet",
     log:
         f"{R}/log/extract_features/chunk-{{chunk}}.log",
     conda:
         "../../environment.yml"
     params:
         settings=section("radiomics"),
-        presets=lambda wildcards, input: (
-            folder(input.presets[0]) if input.presets else ""
-        ),
+        presets=lambda wildcards, input: (folder(input.presets[0]) if input.presets else ""),
         data=lambda wildcards, input: folder(input.manifest),
-        out=lambda wildcards, output: folder(output.features),
         of=len(CHUNKS),
         code=step_code("extract_features"),
     message:
@@ -24,7 +22,7 @@ rule extract_features:
     shell:
         "python -m theradose.steps.extract_features --settings {params.settings:q} --presets {params.presets}"
         " --data {params.data} --patients {input.patients} --chunk {wildcards.chunk} --of {params.of}"
-        " --out {params.out} 2>&1 | tee {log}"
+        " --out {output} 2>&1 | tee {log}"
 
 
 rule assemble_covariates:

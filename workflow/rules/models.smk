@@ -9,7 +9,7 @@ rule init_tracking:
         "../../environment.yml"
     params:
         settings=lambda wildcards: to_json(STUDY),
-        uri=os.environ.get("MLFLOW_TRACKING_URI", ""),
+        store=digest(os.environ.get("MLFLOW_TRACKING_URI", "")),
         manifest=f"{DATA}/manifest.tsv",
         splits=f"{R}/split/splits.tsv",
         code=step_code("init_tracking"),
@@ -48,11 +48,13 @@ rule train:
     input:
         unpack(learning_inputs),
         tune=f"{R}/experiments/{{experiment}}/{{predictor}}/tune.json",
+        presets=preset_files,
         tracking=ancient(f"{R}/tracking.json"),
     output:
         model=f"{R}/experiments/{{experiment}}/{{predictor}}/model/model.json",
         weights=f"{R}/experiments/{{experiment}}/{{predictor}}/model/weights.safetensors",
         history=f"{R}/experiments/{{experiment}}/{{predictor}}/history.tsv",
+        out_of_fold=f"{R}/experiments/{{experiment}}/{{predictor}}/out_of_fold.safetensors",
         train=f"{R}/experiments/{{experiment}}/{{predictor}}/train.json",
     log:
         f"{R}/log/train/{{experiment}}-{{predictor}}.log",
@@ -62,25 +64,27 @@ rule train:
         settings=experiment_settings,
         seed=STUDY.seed,
         files=learning_flags,
+        radiomics=radiomics_flags,
         out=lambda wildcards, output: folder(output.train),
         code=step_code("train"),
     message:
         "train: {wildcards.predictor} of {wildcards.experiment}"
     shell:
         "python -m theradose.steps.train --settings {params.settings:q} --predictor {wildcards.predictor}"
-        " --seed {params.seed} {params.files} --tune {input.tune} --tracking {input.tracking}"
-        " --out {params.out} 2>&1 | tee {log}"
+        " --seed {params.seed} {params.files} {params.radiomics} --tune {input.tune}"
+        " --tracking {input.tracking} --out {params.out} 2>&1 | tee {log}"
 
 
 rule evaluate:
     input:
         unpack(learning_inputs),
-        models=model_files,
+        unpack(models_of),
         truth=f"{TRUTH}/manifest.tsv" if PLAN.virtual else [],
         tracking=ancient(f"{R}/tracking.json"),
     output:
         predictions=f"{R}/experiments/{{experiment}}/predictions.tsv",
         metrics=f"{R}/experiments/{{experiment}}/metrics.tsv",
+        about=f"{R}/experiments/{{experiment}}/experiment.json",
     log:
         f"{R}/log/evaluate/{{experiment}}.log",
     conda:
@@ -90,9 +94,7 @@ rule evaluate:
         seed=STUDY.seed,
         files=learning_flags,
         models=lambda wildcards, input: [folder(file) for file in input.models],
-        truth=lambda wildcards, input: (
-            ["--truth", folder(input.truth)] if input.truth else []
-        ),
+        truth=lambda wildcards, input: (["--truth", folder(input.truth)] if input.truth else []),
         out=lambda wildcards, output: folder(output.metrics),
         code=step_code("evaluate"),
     message:
@@ -104,9 +106,8 @@ rule evaluate:
 
 rule compare:
     input:
-        expand(
-            f"{R}/experiments/{{experiment}}/metrics.tsv", experiment=PLAN.experiments
-        ),
+        metrics=expand(f"{R}/experiments/{{experiment}}/metrics.tsv", experiment=PLAN.experiments),
+        about=expand(f"{R}/experiments/{{experiment}}/experiment.json", experiment=PLAN.experiments),
     output:
         table=f"{R}/compare/experiments.tsv",
         best=f"{R}/compare/best.json",
@@ -120,4 +121,43 @@ rule compare:
     message:
         "compare: every experiment beside its baselines"
     shell:
-        "python -m theradose.steps.compare --metrics {input} --out {params.out} 2>&1 | tee {log}"
+        "python -m theradose.steps.compare --metrics {input.metrics} --out {params.out} 2>&1 | tee {log}"
+
+
+# The bytes of a model decide whether it becomes a new version in the registry; what is copied to models/ is for DVC.
+if PLAN.experiments:
+
+    rule register:
+        input:
+            models=expand(f"{R}/experiments/{{model}}/model/model.json", model=PLAN.model_names),
+            best=f"{R}/compare/best.json",
+            table=f"{R}/compare/experiments.tsv",
+            recovery=f"{R}/evaluate/recovery.json" if PLAN.virtual else [],
+            covariates=f"{R}/covariates/covariates.tsv" if PLAN.radiomics else [],
+            manifest=f"{DATA}/manifest.tsv",
+            splits=f"{R}/split/splits.tsv",
+            tracking=ancient(f"{R}/tracking.json"),
+        output:
+            models=TARGETS["released"],
+            metrics=PLAN.metrics,
+            record=f"{R}/registered.json",
+        log:
+            f"{R}/log/register.log",
+        conda:
+            "../../environment.yml"
+        params:
+            settings=section("tracking"),
+            study=STUDY.study,
+            source=STUDY.cohort.source,
+            experiments=list(PLAN.experiments),
+            models=lambda wildcards: MODELS,
+            files=lambda wildcards, input: given(recovery=input.recovery, covariates=input.covariates),
+            code=step_code("register"),
+        message:
+            "register: models released, the best one in the registry"
+        shell:
+            "python -m theradose.steps.register --settings {params.settings:q} --study {params.study}"
+            " --source {params.source} --experiments {params.experiments} --models {input.models} --best {input.best}"
+            " --table {input.table} {params.files} --data-manifest {input.manifest} --splits {input.splits}"
+            " --tracking {input.tracking} --out-models {params.models} --out-metrics {output.metrics}"
+            " --out {output.record} 2>&1 | tee {log}"

@@ -3,13 +3,15 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
+from theradose.cohort.participants import wrong_cells
 from theradose.errors import DataError, Where
 from theradose.imaging.nifti import read_volume
 from theradose.imaging.volume import Volume
 from theradose.provenance import sha256_file, verify_file
-from theradose.tables import MANIFEST, PARTICIPANTS, read_table, write_table
+from theradose.tables import MANIFEST, PARTICIPANTS, read_cells, read_table, typed, write_table
 
 PRE, CYCLE_PREFIX = "ses-pre", "ses-tx"
 
@@ -39,8 +41,11 @@ class Dataset:
         return self.root / f"sub-{patient}" / session / modality / f"{stem}_{modality}.nii.gz"
 
     def participants(self) -> pd.DataFrame:
-        """Read the clinical table."""
-        return read_table(self.participants_file, PARTICIPANTS)
+        """Read the clinical rows that can be right; `check` names the others and quarantines their patients."""
+        cells = read_cells(self.participants_file, PARTICIPANTS)
+        wrong = [bool(wrong_cells(row)) for row in cells.to_dict("records")]
+        usable = cells[~np.array(wrong, bool) & ~cells.duplicated("patient", keep=False)]
+        return typed(usable, PARTICIPANTS, self.participants_file.name)
 
     def manifest(self) -> pd.DataFrame:
         """Read the manifest."""

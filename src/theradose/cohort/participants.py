@@ -1,6 +1,10 @@
 """The clinical columns that a participants table may hold, besides those its schema demands."""
 
+import math
+from collections.abc import Mapping
 from dataclasses import dataclass
+
+from theradose.vocabulary import QUANTITIES
 
 CLINICAL, BIOLOGICAL = "clinical", "biological"
 
@@ -41,3 +45,27 @@ CLINICAL_COLUMNS: dict[str, ClinicalColumn] = {
     "crp_mg_per_l": ClinicalColumn("mg/L", 0, 500, BIOLOGICAL, "C-reactive protein"),
     "testosterone_ng_per_dl": ClinicalColumn("ng/dL", 0, 2000, BIOLOGICAL, "testosterone"),
 }
+
+EMPTY = ("", "n/a")
+NEEDED = ("weight_kg", "height_cm", "administered_mbq")
+
+
+def number_of(cell: str) -> float | None:
+    """Return a cell as a number, None when it is empty or no number."""
+    try:
+        return float(cell) if cell not in EMPTY else None
+    except ValueError:
+        return None
+
+
+def wrong_cells(row: Mapping[str, str]) -> list[tuple[str, str, str]]:
+    """Return (column, cell, what is allowed) for every clinical cell that is no number or out of its range."""
+    ranges = {name: (QUANTITIES[name].low or 0.0, QUANTITIES[name].high or math.inf) for name in NEEDED}
+    ranges |= {name: (column.low, column.high) for name, column in CLINICAL_COLUMNS.items()}
+    wrong = []
+    for name, (low, high) in ranges.items():
+        cell = row.get(name, "")
+        value = number_of(cell)
+        if cell not in EMPTY and (value is None or not low <= value <= high):
+            wrong.append((name, cell, f"{low:g} to {high:g}, with a decimal point"))
+    return wrong

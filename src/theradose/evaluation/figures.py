@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from theradose.vocabulary import LESION_PREFIX, LESIONS, VOIS, organ_of
 
 INK, MUTED, FAINT, PAPER = "#1c2530", "#66707c", "#d9dee4", "#ffffff"
-GOOD, POOR = "#0f766e", "#b42318"
+MINUS = "\N{MINUS SIGN}"
 WIDTH_IN = 10.4
 """The width of a full-width figure; at 96 pixels to the inch it fills the page's column without scaling."""
 
@@ -116,9 +116,20 @@ def series_style(names: Iterable[str]) -> dict[str, tuple[str, str]]:
     return dict(zip(names, pairs, strict=False))
 
 
+PROPER_NAMES = {
+    "mlp": "MLP", "pet_scaled": "PET-scaled", "pet_scaled_map": "PET-scaled map", "unet": "U-Net",
+    "unet_residual": "residual U-Net",
+}  # fmt: skip
+
+
 def words(name: str) -> str:
-    """Return a name for readers: `kidney_left` becomes `kidney left`."""
-    return name.replace("_", " ")
+    """Return a name for readers: `kidney_left` becomes `kidney left`, `unet` becomes `U-Net`."""
+    return PROPER_NAMES.get(name, name.replace("_", " "))
+
+
+def signed(value: float) -> str:
+    """Return a number with one decimal and its sign, the minus as long as the plus."""
+    return f"{value:+.1f}".replace("-", MINUS)
 
 
 def sort_organs(names: Iterable[str]) -> list[str]:

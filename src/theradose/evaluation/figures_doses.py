@@ -117,6 +117,8 @@ def organ_doses(organs: pd.DataFrame, centres: "pd.Series[str]") -> Figure:
     axes.set_xlim(-0.5, len(names) - 0.5)
     axes.set_ylabel("absorbed dose per administered activity (Gy/GBq)")
     handles = [Line2D([], [], color=c, marker=m, linestyle="none", label=f"centre {n}") for n, (c, m) in styles.items()]
-    handles.append(Line2D([], [], mec="#9aa4af", mfc="none", marker="o", linestyle="none", label="without recovery correction"))
+    handles.append(
+        Line2D([], [], mec="#9aa4af", mfc="none", marker="o", linestyle="none", label="without recovery correction")
+    )
     figure.legend(handles=handles, loc="outside upper right", ncols=len(handles))
     return figure

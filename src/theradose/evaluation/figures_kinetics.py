@@ -22,14 +22,14 @@ from theradose.evaluation.figures import (
     words,
 )
 from theradose.physics.kinetic_models import curve_mbq
-from theradose.vocabulary import organ_of
+from theradose.vocabulary import is_target, organ_of
 
 PER_ROW = 4
+MODELS = {"mono_uptake": "mono + uptake"}
 CURVE_POINTS = 160
 SHOWN_LESIONS = 4
 STEP = 1e-4
 SIDE_STYLES = (("-", "o"), ("--", "s"), (":", "^"), ("-.", "D"))
-LOG_SPAN = 3.0
 
 
 def fit_band(
@@ -82,7 +82,7 @@ def _decay(axes: Axes, rows: pd.DataFrame, half_life_h: float, last_h: float) ->
 
 def _note(row: "pd.Series[object]") -> str:
     """Return model and effective half-life of a fit, and why a fit was refused."""
-    text = f"{words(str(row['model']))} · $T_{{eff}}$ {row['t_eff_h']:.3g} h"
+    text = f"{MODELS.get(str(row['model']), words(str(row['model'])))} · $T_{{eff}}$ {row['t_eff_h']:.3g} h"
     return text if not row["reason"] else f"{text}\nrefused: {words(str(row['reason']))}"
 
 
@@ -108,24 +108,30 @@ def _panel(axes: Axes, organ: str, tac: pd.DataFrame, tiac: pd.DataFrame, half_l
         _points(axes, rows, marker, organ_colour(organ))
     hidden = tac["voi"].nunique() - len(vois)
     title = words(organ) + (f" ({len(vois)} of {len(vois) + hidden})" if hidden else "")
-    axes.set_title(title, color=organ_colour(organ))
+    axes.set_title(title)
     axes.set_xlim(0, last_h)
     axes.set_ylim(0, None)
     axes.margins(y=0.1)
     axes.text(
         0.98, 0.97, "\n".join(notes), transform=axes.transAxes, ha="right", va="top", fontsize=7, color=MUTED,
-        linespacing=1.4,
+        linespacing=1.4, bbox={"facecolor": PAPER, "edgecolor": "none", "alpha": 0.8, "pad": 1.5},
     )  # fmt: skip
 
 
 @styled
 def time_activity(tac: pd.DataFrame, tiac: pd.DataFrame, half_life_h: float) -> Figure:
-    """Return the time-activity curves of one patient, a panel an organ, from rows of the TAC and TIAC tables."""
+    """Return the time-activity curves of one patient, a panel an organ, from rows of the TAC and TIAC tables.
+
+    Regions that are no target of dosimetry (remainder, lungs, bladder) are not drawn.
+    """
+    tac = tac[tac["voi"].map(is_target)]
     tac = tac.assign(organ=tac["voi"].map(organ_of))
     organs = sort_organs(tac["organ"])
     columns = min(PER_ROW, len(organs))
     rows = math.ceil(len(organs) / columns)
-    figure = canvas(WIDTH_IN * (columns + 0.35) / (PER_ROW + 0.35) if columns < PER_ROW else WIDTH_IN, 2.35 * rows + 0.35)
+    figure = canvas(
+        WIDTH_IN * (columns + 0.35) / (PER_ROW + 0.35) if columns < PER_ROW else WIDTH_IN, 2.35 * rows + 0.35
+    )
     panels = figure.subplots(rows, columns, squeeze=False)
     for axes, organ in zip(panels.flat, organs, strict=False):
         own = tac[tac["organ"] == organ]

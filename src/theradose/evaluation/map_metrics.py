@@ -27,7 +27,7 @@ def ssim_maps(prediction: np.ndarray, reference: np.ndarray) -> np.ndarray:
     """
     return np.stack(
         [
-            structural_similarity(
+            structural_similarity(  # type: ignore[no-untyped-call]
                 predicted.astype(np.float64),
                 wanted.astype(np.float64),
                 data_range=float(reference.max()),
@@ -90,7 +90,7 @@ def sum_bias_percent(prediction: np.ndarray, reference: np.ndarray, mask: np.nda
 
 def _inside(values: np.ndarray, mask: np.ndarray) -> np.ndarray:
     """Return the values of the mask in double precision."""
-    return values[mask].astype(np.float64)
+    return np.asarray(values[mask], dtype=np.float64)
 
 
 @dataclass(frozen=True)

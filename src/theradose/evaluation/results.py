@@ -14,17 +14,21 @@ from theradose.columns import Schema
 from theradose.settings import StudySettings
 from theradose.tables import (
     DVH,
+    EXPERIMENTS,
     FAULTS,
     FEATURES,
+    HISTORY,
     IMAGES,
     METRICS,
     ORGAN_DOSE,
     PATIENTS,
     PREDICTIONS,
     QC,
+    RECOVERY_CHECK,
     SPLITS,
     TAC,
     TIAC,
+    TRIALS,
     read_table,
 )
 
@@ -48,11 +52,6 @@ def read_json(path: Path) -> Any:
     return json.loads(path.read_text(encoding="utf-8"))
 
 
-def read_plain(path: Path) -> pd.DataFrame:
-    """Read a TSV that has no schema of its own; patients stay text."""
-    return pd.read_csv(path, sep="\t", dtype={"patient": "str", "voi": "str"})
-
-
 @dataclass(frozen=True)
 class ExperimentResults:
     """The folder of one experiment: its scores, its predictions and a folder for each predictor."""
@@ -68,23 +67,45 @@ class ExperimentResults:
     @cached_property
     def predictions(self) -> pd.DataFrame:
         """What was predicted for each patient, schema PREDICTIONS; without rows when the experiment writes none."""
-        path = self.folder / "predictions.tsv"
-        return read_table(path, PREDICTIONS) if path.is_file() else pd.DataFrame(columns=PREDICTIONS.names())
+        return _optional(self.folder / "predictions.tsv", PREDICTIONS)
+
+    @cached_property
+    def about(self) -> dict[str, Any]:
+        """What the experiment is: title, kind, baselines, predictors."""
+        return dict(read_json(self.folder / "experiment.json"))
+
+    @property
+    def title(self) -> str:
+        """The experiment in words."""
+        return str(self.about["title"])
 
     @property
     def predictors(self) -> list[str]:
-        """The predictors in the order in which their scores are listed."""
-        return list(dict.fromkeys(self.metrics["predictor"]))
+        """All predictors, baselines first as the settings list them."""
+        return [str(name) for name in self.about["predictors"]]
 
-    def records(self, predictor: str, name: str) -> Any:
-        """Return a JSON file of a predictor (`tune.json`, `train.json`, `model/model.json`), empty when it has none."""
-        path = self.folder / predictor / name
-        return read_json(path) if path.is_file() else {}
+    @property
+    def baselines(self) -> list[str]:
+        """The predictors that the others stand beside."""
+        return [str(name) for name in self.about["baselines"]]
 
-    def rows(self, predictor: str, name: str) -> pd.DataFrame:
-        """Return a table of a predictor (`history.tsv`, `trials.tsv`), empty when it has none."""
+    def record(self, predictor: str, name: str) -> dict[str, Any]:
+        """Return a JSON file of a predictor (`tune.json`, `model/model.json`), empty when it has none."""
         path = self.folder / predictor / name
-        return read_plain(path) if path.is_file() and path.stat().st_size > 1 else pd.DataFrame()
+        return dict(read_json(path)) if path.is_file() else {}
+
+    def history(self, predictor: str) -> pd.DataFrame:
+        """Return the losses by epoch, without rows when nothing iterates."""
+        return _optional(self.folder / predictor / "history.tsv", HISTORY)
+
+    def trials(self, predictor: str) -> pd.DataFrame:
+        """Return the trials of the search."""
+        return _optional(self.folder / predictor / "trials.tsv", TRIALS)
+
+
+def _optional(path: Path, schema: Schema) -> pd.DataFrame:
+    """Read a table that may be absent; then it has its columns and no rows."""
+    return read_table(path, schema) if path.is_file() else pd.DataFrame(columns=schema.names())
 
 
 @dataclass(frozen=True)
@@ -105,11 +126,7 @@ class StudyResults:
 
     @cached_property
     def _read(self) -> dict[str, pd.DataFrame]:
-        found = {}
-        for name, (file, schema) in TABLES.items():
-            path = self.root / file
-            found[name] = read_table(path, schema) if path.is_file() else pd.DataFrame(columns=schema.names())
-        return found
+        return {name: _optional(self.root / file, schema) for name, (file, schema) in TABLES.items()}
 
     def table(self, name: str) -> pd.DataFrame:
         """Return a table by the name it has in TABLES."""
@@ -151,10 +168,20 @@ class StudyResults:
         return [ExperimentResults(folder.name, folder) for folder in folders]
 
     @cached_property
+    def verdicts(self) -> dict[str, Any]:
+        """What `compare` found of each experiment; empty when it has not run."""
+        path = self.root / "compare" / "best.json"
+        return dict(read_json(path)) if path.is_file() else {}
+
+    @cached_property
+    def scores(self) -> pd.DataFrame:
+        """The scores of all experiments, schema EXPERIMENTS; without rows when `compare` has not run."""
+        return _optional(self.root / "compare" / "experiments.tsv", EXPERIMENTS)
+
+    @cached_property
     def recovery(self) -> pd.DataFrame:
         """Planted against recovered, a row a VOI; empty for real patients."""
-        path = self.root / "evaluate" / "recovery.tsv"
-        return read_plain(path) if path.is_file() else pd.DataFrame()
+        return _optional(self.root / "evaluate" / "recovery.tsv", RECOVERY_CHECK)
 
     def images(self, chunk_table: str) -> pd.DataFrame:
         """Return the rows of `<folder>/chunk-*/images.tsv` with `path`, where each file lies."""

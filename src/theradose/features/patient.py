@@ -10,6 +10,7 @@ from theradose.errors import UnitError, Where
 from theradose.features.presets import UNIT_OF, Preset
 from theradose.features.radiomics import extract
 from theradose.features.vois import OK, measure, organ_masks
+from theradose.imaging.grid import Grid
 from theradose.imaging.nifti import read_sidecar
 from theradose.imaging.resample import resample_labels
 from theradose.imaging.suv import to_suv
@@ -54,11 +55,11 @@ def patient_features(
     if masks.empty or not images:
         return tables[0]
     mask = data.load_one(patient, "mask", PRE)
+    drawn = organ_masks(mask, organs, Where(patient=patient, file=str(masks.loc[0, "file"])))
     for row in images:
-        modality, where = str(row["modality"]), Where(patient=patient, file=str(row["file"]))
+        modality = str(row["modality"])
         image = in_preset_unit(data.load(row), modality, read_sidecar(data.root / str(row["file"])), weight_kg)
-        fitting = mask if mask.grid.same_as(image.grid) else resample_labels(mask, image.grid)
-        vois = organ_masks(fitting, organs, where)
+        vois = drawn if mask.grid.same_as(image.grid) else _on_grid(mask, image.grid, organs, drawn)
         found = [extract(image, vois, presets[modality], min_voxels=min_voxels)]
         if modality == "pet":
             found.append(measure(image, vois))
@@ -67,8 +68,14 @@ def patient_features(
     return pd.concat(tables[1:], ignore_index=True)[FEATURES.names()]
 
 
+def _on_grid(mask: Volume, grid: Grid, organs: Sequence[str], drawn: Mapping[str, object]) -> dict[str, np.ndarray]:
+    """Return the masks of the organs drawn on another grid; one too small for its voxels becomes empty."""
+    seen = organ_masks(resample_labels(mask, grid), organs)
+    return {organ: seen.get(organ, np.zeros(grid.shape_zyx, bool)) for organ in drawn}
+
+
 def missing_vois(features: pd.DataFrame, patients: Sequence[str], organs: Sequence[str]) -> list[str]:
     """Return `patient organ` for every organ of a patient that has no feature at all."""
-    held = features[(features["status"] == OK) & np.isfinite(features["value"])]
+    held = features[features["status"] == OK]
     known = set(zip(held["patient"], held["voi"], strict=True))
     return [f"{patient} {organ}" for patient in patients for organ in organs if (patient, organ) not in known]

@@ -17,7 +17,7 @@ BEYOND = {"g/mL": 0.0, "HU": -1000.0}
 
 
 def centred_grid(grid: Grid, spacing_mm: tuple[float, float, float]) -> Grid:
-    """Return a grid of other voxels (x, y, z mm) with the centre of the old one that covers it, as IBSI aligns grids."""
+    """Return the grid of other voxels (x, y, z mm) that covers the old one around the same centre, as IBSI has it."""
     old_xyz = np.asarray(grid.shape_zyx[::-1])
     # A part of a thousandth of a voxel is rounding, not a reason for one more.
     new_xyz = np.ceil(old_xyz * np.asarray(grid.spacing_mm) / np.asarray(spacing_mm) - 1e-3).astype(int)

@@ -16,10 +16,10 @@ from theradose.physics.nuclides import nuclide_table
 
 # Elements of DICOM CID 18 and 4020 as code meanings spell them.
 ELEMENTS = {
-    "actinium": "Ac", "astatine": "At", "carbon": "C", "copper": "Cu", "fluorine": "F", "gallium": "Ga", "holmium": "Ho",
-    "indium": "In", "iodine": "I", "lead": "Pb", "lutetium": "Lu", "nitrogen": "N", "oxygen": "O", "rhenium": "Re",
-    "rubidium": "Rb", "samarium": "Sm", "scandium": "Sc", "technetium": "Tc", "terbium": "Tb", "yttrium": "Y",
-    "zirconium": "Zr",
+    "actinium": "Ac", "astatine": "At", "carbon": "C", "copper": "Cu", "fluorine": "F", "gallium": "Ga",
+    "holmium": "Ho", "indium": "In", "iodine": "I", "lead": "Pb", "lutetium": "Lu", "nitrogen": "N", "oxygen": "O",
+    "rhenium": "Re", "rubidium": "Rb", "samarium": "Sm", "scandium": "Sc", "technetium": "Tc", "terbium": "Tb",
+    "yttrium": "Y", "zirconium": "Zr",
 }  # fmt: skip
 NUCLIDE_WORDS = (
     r"(?P<mass>\d{1,3})(?P<state>m?)[\s^-]*(?P<element>[A-Za-z]+)",
@@ -71,7 +71,9 @@ def number(header: Dataset, field: str) -> float | None:
     try:
         return float(value)
     except (TypeError, ValueError) as error:
-        raise DataError("header field is no number", where=Where(field=field), got=repr(value), code="THR-208") from error
+        raise DataError(
+            "header field is no number", where=Where(field=field), got=repr(value), code="THR-208"
+        ) from error
 
 
 def radionuclide_of(header: Dataset) -> str | None:
@@ -99,9 +101,10 @@ def _moment(date: object, time: object, field: str) -> datetime | None:
         )
     try:
         day, clock = DA(str(date)), TM(str(time))
-        assert day is not None and clock is not None
+        if day is None or clock is None:
+            return None
         return datetime.combine(day, clock)
-    except (ValueError, AssertionError) as error:
+    except ValueError as error:
         raise DataError("date or time is malformed", where=Where(field=field), got=time, code="THR-209") from error
 
 
@@ -126,7 +129,7 @@ def _stated_injection(info: Dataset) -> datetime | None:
         moment = DT(text)
     except ValueError as error:
         field = Where(field="RadiopharmaceuticalStartDateTime")
-        raise DataError("date or time is malformed", where=field, got=text, code="THR-209") from error
+        raise DataError("date or time is malformed", where=field, expected="YYYYMMDDHHMMSS", code="THR-209") from error
     # A zone would have to be that of the scanner; the other times of the header carry none.
     return None if moment is None else datetime(*moment.timetuple()[:6], moment.microsecond)
 
@@ -190,7 +193,7 @@ def _require_agreement(stated: datetime, clock: str) -> None:
 
 
 def unit_of(header: Dataset, stated: str | None) -> str:
-    """Return the unit of the values; `stated` speaks where the header is silent (NM). UnitError for counts and the like."""
+    """Return the unit of the values; `stated` speaks where the header is silent (NM). UnitError for counts."""
     if header.Modality == "CT":
         return "HU"
     code = str(header.get("Units") or "")
@@ -224,7 +227,7 @@ def frame_duration_s(header: Dataset) -> float | None:
 
 
 def acquisition(headers: list[Dataset], unit: str) -> Acquisition:
-    """Return the record of a series from all its headers; DataError or UnitError names the field that cannot be right."""
+    """Return the record of a series from all its headers; DataError or UnitError names the faulty field."""
     header = headers[0]
     base = (str(header.Modality), unit, str(header.SeriesInstanceUID), str(header.get("FrameOfReferenceUID", "")))
     if header.Modality == "CT":

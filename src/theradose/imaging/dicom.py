@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pydicom
+from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset
 from pydicom.errors import BytesLengthException, InvalidDicomError
 
@@ -24,6 +25,7 @@ DAMAGE = (
     InvalidDicomError, BytesLengthException, OSError, EOFError, ValueError, TypeError, AttributeError, KeyError,
     IndexError, NotImplementedError, OverflowError, struct.error, RuntimeError,
 )  # fmt: skip
+UNDEFINED_LENGTH = 0xFFFFFFFF
 GAP = 1.5  # of the median step: a slice is missing (data.md row 34)
 UNEVEN = 0.05  # of the step: accepted and noted (data.md row 36)
 SAME_POSITION_MM = 0.01
@@ -43,10 +45,19 @@ class Series:
     notes: tuple[str, ...]
 
 
+def _require_whole(header: Dataset) -> None:
+    """Raise EOFError when an element is shorter than it says; pydicom takes what it finds at the end of a file."""
+    for tag in sorted(header.keys()):
+        raw = header.get_item(tag)
+        if isinstance(raw, RawDataElement) and raw.length != UNDEFINED_LENGTH and len(raw.value or b"") != raw.length:
+            raise EOFError(f"{tag} is cut off")
+
+
 def read_header(path: Path, *, pixels: bool = False) -> Dataset:
     """Read a DICOM file (without pixels by default); DataError names the file when it is none or damaged."""
     try:
         header = pydicom.dcmread(path, stop_before_pixels=not pixels)
+        _require_whole(header)
         # Elements are decoded when first touched; do it here, where the file can still be named.
         for element in header:
             _ = element.value
@@ -93,13 +104,17 @@ def _pixels(header: Dataset, path: Path, dimensions: int) -> np.ndarray:
         stored = np.asarray(header.pixel_array, float)
     except DAMAGE as error:
         raise DataError(
-            "pixels cannot be read", where=Where(file=path.name), got=f"{type(error).__name__}: {error}", code="THR-204",
-            remedy="export the series again, uncompressed",
+            "pixels cannot be read", where=Where(file=path.name), got=type(error).__name__,
+            code="THR-204", remedy="export the series again, uncompressed",
         ) from error  # fmt: skip
     if stored.ndim != dimensions:
         where = Where(file=path.name)
         raise DataError(
-            "not supported: pixels of this kind", where=where, got=f"{stored.ndim} axes", expected=dimensions, code="THR-254"
+            "not supported: pixels of this kind",
+            where=where,
+            got=f"{stored.ndim} axes",
+            expected=dimensions,
+            code="THR-254",
         )
     slope, intercept = number(header, "RescaleSlope"), number(header, "RescaleIntercept")
     mapped = first(header, "RealWorldValueMappingSequence")
@@ -107,7 +122,9 @@ def _pixels(header: Dataset, path: Path, dimensions: int) -> np.ndarray:
         slope, intercept = number(mapped, "RealWorldValueSlope"), number(mapped, "RealWorldValueIntercept")
     slope = 1.0 if slope is None else slope
     if slope == 0:
-        raise DataError("rescale slope is zero", where=Where(file=path.name, field="RescaleSlope"), got=0, code="THR-208")
+        raise DataError(
+            "rescale slope is zero", where=Where(file=path.name, field="RescaleSlope"), got=0, code="THR-208"
+        )
     return np.asarray(stored * slope + (intercept or 0.0), np.float32)
 
 
@@ -127,7 +144,9 @@ def _require_one_series(headers: Sequence[Dataset], paths: Sequence[Path]) -> No
         for header, path in zip(headers, paths, strict=True):
             numbers = _numbers(header, field, count, path)
             if np.abs(numbers - common_numbers).max() > SAME_COSINE:
-                raise GeometryError("slices differ in geometry", where=Where(file=path.name, field=field), got=numbers.tolist())
+                raise GeometryError(
+                    "slices differ in geometry", where=Where(file=path.name, field=field), got=numbers.tolist()
+                )
 
 
 def _without_doubles(
@@ -141,7 +160,7 @@ def _without_doubles(
             if not np.array_equal(slices[i], slices[kept[-1]]):
                 raise DataError(
                     "two different slices at one position", where=Where(file=paths[i].name), code="THR-228",
-                    got=f"{along_mm[i]:.2f} mm, as {paths[kept[-1]].name}", remedy="two series are mixed: separate them",
+                    got=f"{along_mm[i]:.2f} mm, as {paths[kept[-1]].name}", remedy="separate the two series",
                 )  # fmt: skip
             notes.append(f"{paths[i].name} repeats {paths[kept[-1]].name}: dropped")
             continue
@@ -150,20 +169,24 @@ def _without_doubles(
 
 
 def _step_mm(along_mm: np.ndarray, paths: Sequence[Path]) -> tuple[float, list[str]]:
-    """Return the distance of slices at sorted positions; DataError at a gap or an uneven step, naming the file after it."""
+    """Return the distance of slices at sorted positions; DataError names the file after a gap or uneven step."""
     steps = np.diff(along_mm)
     if steps.size == 0:
-        raise DataError("a single slice is no volume", where=Where(file=paths[0].name), got=1, expected="2 or more", code="THR-229")
+        raise DataError(
+            "a single slice is no volume", where=Where(file=paths[0].name), got=1, expected="2 or more", code="THR-229"
+        )
     step = float(np.median(steps))
     worst = int(np.argmax(np.abs(steps - step)))
     where = Where(file=paths[worst + 1].name, field="ImagePositionPatient")
     if steps[worst] > GAP * step:
         raise DataError(
             "a slice is missing", where=where, code="THR-229", remedy="export the whole series",
-            got=f"{steps[worst]:.3f} mm before position {along_mm[worst + 1]:.2f} mm", expected=f"steps of {step:.3f} mm",
+            got=f"{steps[worst]:.3f} mm before {along_mm[worst + 1]:.2f} mm", expected=f"steps of {step:.3f} mm",
         )  # fmt: skip
     if abs(steps[worst] - step) > UNEVEN * step:
-        raise GeometryError("slices are not evenly spaced", where=where, got=f"{steps[worst]:.3f} mm", expected=f"{step:.3f} mm")
+        raise GeometryError(
+            "slices are not evenly spaced", where=where, got=f"{steps[worst]:.3f} mm", expected=f"{step:.3f} mm"
+        )
     mean = float((along_mm[-1] - along_mm[0]) / steps.size)
     uneven = abs(steps[worst] - step) > SAME_POSITION_MM
     return mean, [f"steps vary by up to {abs(steps[worst] - step):.3f} mm: accepted"] if uneven else []
@@ -192,7 +215,9 @@ def _stack(headers: list[Dataset], paths: list[Path], unit: str) -> tuple[Volume
     drift = (places[kept[-1]] - places[kept[0]]) @ axes[:, :2]
     if np.abs(drift).max() > step_mm * GAP:
         where = Where(file=paths[kept[-1]].name, field="ImagePositionPatient")
-        raise GeometryError("slices are stacked askew (tilted gantry)", where=where, got=f"{drift.round(2).tolist()} mm")
+        raise GeometryError(
+            "slices are stacked askew (tilted gantry)", where=where, got=f"{drift.round(2).tolist()} mm"
+        )
     rows_mm, columns_mm = _numbers(headers[0], "PixelSpacing", 2, paths[0])
     return _volume(np.stack([slices[i] for i in kept]), places[kept[0]], axes, (columns_mm, rows_mm, step_mm), unit), [
         *notes,
@@ -212,7 +237,7 @@ def _frames(header: Dataset, path: Path, unit: str) -> Volume:
     if sorted(numbers.tolist()) != list(range(1, len(values) + 1)):
         raise DataError(
             "frames are not one slice each", where=Where(file=path.name, field="SliceVector"), code="THR-254",
-            got=f"{len(values)} frames, {len(set(numbers.tolist()))} slices", expected="one energy window and time slot",
+            got=f"{len(values)} frames, {len(set(numbers.tolist()))} slices", expected="one window and time slot",
         )  # fmt: skip
     values = values[np.argsort(numbers, kind="stable")]
     if step_mm < 0:
@@ -236,7 +261,8 @@ def _volume(
 def read_series(files: Sequence[Path], unit: str | None = None) -> Series:
     """Read the files of one series as a volume (LPS mm; Bq/mL, g/mL or HU) with its acquisition record.
 
-    `unit` states what NM values are when the camera writes no unit. DataError, GeometryError or UnitError names the file.
+    `unit` states what NM values are when the camera writes no unit. DataError, GeometryError or UnitError names the
+    file.
     """
     paths = sorted(files)
     if not paths:
@@ -250,11 +276,15 @@ def read_series(files: Sequence[Path], unit: str | None = None) -> Series:
         raise _named(error, paths[0]) from error
     if record.modality == "NM":
         if len(paths) > 1:
-            raise DataError("an NM series has one file", where=Where(file=paths[1].name), got=len(paths), expected=1, code="THR-227")
+            raise DataError(
+                "an NM series has one file", where=Where(file=paths[1].name), got=len(paths), expected=1, code="THR-227"
+            )
         return Series(_frames(headers[0], paths[0], unit), record, record.notes)
     if record.modality not in WHOLE_SERIES or "NumberOfFrames" in headers[0]:
         where = Where(file=paths[0].name, field="SOPClassUID")
         got = getattr(headers[0].get("SOPClassUID"), "name", None)
-        raise DataError("not supported: this kind of image", where=where, got=got, expected="PT, CT or NM", code="THR-254")
+        raise DataError(
+            "not supported: this kind of image", where=where, got=got, expected="PT, CT or NM", code="THR-254"
+        )
     volume, notes = _stack(headers, paths, unit)
     return Series(volume, record, (*notes, *record.notes))

@@ -18,14 +18,15 @@ PREAMBLE = 132
 class Found:
     """The files of a folder by what they are; `ignored` gives a reason for every file left aside.
 
-    `series` maps SeriesInstanceUID to its files, `modality` to PT, NM or CT; `people` holds the number of patients.
+    `series` maps SeriesInstanceUID to its files, `modality` to PT, NM or CT; `people` holds the patient identifiers,
+    to compare only.
     """
 
     series: dict[str, list[Path]] = field(default_factory=lambda: defaultdict(list))
     modality: dict[str, str] = field(default_factory=dict)
     structures: list[Path] = field(default_factory=list)
     ignored: list[tuple[Path, str]] = field(default_factory=list)
-    people: int = 0
+    people: set[str] = field(default_factory=set)
 
 
 def _is_dicom(path: Path) -> bool:
@@ -50,7 +51,6 @@ def find_series(root: Path) -> Found:
     DataError when a DICOM file is damaged. Links are not followed.
     """
     found = Found()
-    people = set()
     for path in sorted(p for p in root.rglob("*") if p.is_file() and not p.is_symlink()):
         try:
             dicom = _is_dicom(path)
@@ -58,12 +58,14 @@ def find_series(root: Path) -> Found:
             raise DataError("file cannot be read", where=Where(file=path.name), got=type(error).__name__) from error
         if not dicom:
             if path.suffix.lower() == ".dcm":
-                raise DataError("DICOM file is damaged", where=Where(file=path.name), got="no DICM mark", code="THR-204")
+                raise DataError(
+                    "DICOM file is damaged", where=Where(file=path.name), got="no DICM mark", code="THR-204"
+                )
             found.ignored.append((path, "no DICOM file"))
             continue
         header = read_header(path)
         reason = _why_aside(header)
-        people.add(str(header.get("PatientID", "")))
+        found.people.add(str(header.get("PatientID", "")))
         if header.get("Modality") == "RTSTRUCT":
             found.structures.append(path)
         elif reason is not None:
@@ -72,5 +74,4 @@ def find_series(root: Path) -> Found:
             series = str(header.get("SeriesInstanceUID", ""))
             found.series[series].append(path)
             found.modality[series] = str(header.Modality)
-    found.people = len(people)
     return found

@@ -1,10 +1,12 @@
 """The bridge to SimpleITK: nothing above `imaging` sees an ITK image or transform. One thread, so results repeat."""
 
+# SimpleITK has no types.
+# mypy: disable-error-code="no-untyped-call,no-any-return"
+
 import numpy as np
-import SimpleITK as sitk
+import SimpleITK as sitk  # noqa: N813 - the name everyone knows it by
 
 from theradose.imaging.grid import Grid
-
 
 sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(1)
 
@@ -16,8 +18,6 @@ def to_itk(values: np.ndarray, grid: Grid) -> sitk.Image:
     image.SetOrigin(grid.origin_mm)
     image.SetDirection(tuple(np.asarray(grid.direction, float).ravel()))
     return image
-
-
 
 
 def affine_transform(matrix: np.ndarray) -> sitk.AffineTransform:

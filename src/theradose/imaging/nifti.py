@@ -16,6 +16,11 @@ from theradose.provenance import write_atomically, write_json
 
 RAS_FROM_LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
 SHEAR_LIMIT = 1e-3
+# What gzip and nibabel raise on damaged bytes.
+DAMAGE = (
+    OSError, EOFError, ValueError, OverflowError, zlib.error, nib.filebasedimages.ImageFileError,
+    nib.wrapstruct.WrapStructError, nib.spatialimages.HeaderDataError,
+)  # fmt: skip
 
 
 def sidecar(path: Path) -> Path:
@@ -74,9 +79,10 @@ def read_volume(path: Path, unit: str | None = None) -> Volume:
         raw = gzip.decompress(content) if path.name.endswith(".gz") else content
         image = nib.Nifti1Image.from_bytes(raw)
         values = np.asanyarray(image.dataobj)
-    except (OSError, EOFError, ValueError, zlib.error, nib.filebasedimages.ImageFileError) as error:
+    except DAMAGE as error:
         raise DataError("image file is damaged", where=where, got=error, code="THR-204") from error
     if values.ndim != 3:
         raise GeometryError("image is not three-dimensional", where=where, got=values.shape, expected="3 axes")
     grid = _grid(np.asarray(image.affine, float), values.shape, where)
-    return Volume(np.ascontiguousarray(np.transpose(values, (2, 1, 0))), grid, unit or str(read_sidecar(path)["Units"]))
+    unit = unit or str(read_sidecar(path).get("Units", "not stated"))
+    return Volume(np.ascontiguousarray(np.transpose(values, (2, 1, 0))), grid, unit)

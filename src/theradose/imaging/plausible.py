@@ -1,10 +1,12 @@
 """Numbers that cannot be true because someone lost a unit: activity in a syringe, activity in a field of view."""
 
 from theradose.errors import UnitError, Where
+from theradose.physics.decay import decay_factor
 
 # MBq that are given to people, as data.md row 19 lists them; other radionuclides get the widest of these.
 INJECTED_MBQ = {"Lu-177": (1000.0, 12000.0), "Ga-68": (20.0, 400.0), "F-18": (50.0, 800.0)}
 ANY_INJECTED_MBQ = (1.0, 20000.0)
+SAME_FACTOR = 3e-3
 # Part of the decayed injected activity that a field of view can hold (data.md row 31).
 LOWEST_PART, HIGHEST_PART = 0.005, 1.05
 # What people put in by mistake: kBq for Bq, MBq for Bq, or the reverse.
@@ -54,3 +56,20 @@ def require_total(total_mbq: float, expected_mbq: float, where: Where | None = N
         remedy=likely_factor(ratio),
         code="THR-213",
     )
+
+
+def decay_contradiction(tag: str | None, factor: float | None, half_life_h: float, start_h: float) -> str | None:
+    """Return what is wrong when a header's decay factor (0054,1321) is not that of its tag (0054,1102), else None.
+
+    The factor takes a frame to the reference time, exp(lambda t) for ADMIN; the other tags allow any (START: of a bed).
+
+    >>> decay_contradiction("ADMIN", 1.0, 159.528, 27.73)
+    'tag ADMIN asks for a decay factor of 1.1280, the header says 1'
+    """
+    if tag != "ADMIN" or factor is None:
+        return None
+    expected = 1.0 / decay_factor(half_life_h, start_h)
+    # Frame times and half-lives differ by parts of a per mille between vendors.
+    if abs(factor / expected - 1.0) <= SAME_FACTOR:
+        return None
+    return f"tag ADMIN asks for a decay factor of {expected:.4f}, the header says {factor:g}"

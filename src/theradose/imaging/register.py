@@ -1,15 +1,19 @@
 """Rigid registration of time points of one patient, refused when the result cannot be true.
 
-Both images are compressed by a square root, so that the body counts beside its hottest organ, and smoothed; the correlation
-of the two is then climbed from coarse to fine. The start puts the centres of activity on one another, because the frames of
-reference of two scans have nothing in common. All voxels of the reduced images are used, on one thread: no draw, no race.
+Both images are compressed by a square root, so that the body counts beside its hottest organ, and smoothed; the
+correlation of the two is then climbed from coarse to fine. The start puts the centres of activity on one another,
+because the frames of reference of two scans have nothing in common. All voxels of the reduced images are used, on one
+thread: no draw, no race.
 """
+
+# SimpleITK has no types.
+# mypy: disable-error-code="no-untyped-call,no-any-return"
 
 import math
 from dataclasses import dataclass
 
 import numpy as np
-import SimpleITK as sitk
+import SimpleITK as sitk  # noqa: N813 - the name everyone knows it by
 from scipy.spatial.transform import Rotation
 
 from theradose.errors import DataError, GeometryError
@@ -17,8 +21,8 @@ from theradose.imaging.itk import sample, to_itk
 from theradose.imaging.resample import resample_activity, resample_labels
 from theradose.imaging.volume import Volume
 
-# (working voxel mm, smoothing mm) of the levels; own choice. SPECT resolves about 10 mm, so 4 mm is fine enough to place
-# an image to a small part of its resolution.
+# (working voxel mm, smoothing mm) of the levels; own choice. SPECT resolves about 10 mm, so 4 mm is fine enough to
+# place an image to a small part of its resolution.
 LEVELS_MM = ((12.0, 12.0), (6.0, 6.0), (4.0, 4.0))
 BODY_PART_OF_PEAK = 0.005  # of the 99.9th percentile: what counts as body when images are cut to it (own choice)
 MARGIN_MM = 30.0
@@ -31,9 +35,9 @@ RADIUS_MM = 150.0  # a rotation of 1/150 rad moves the skin by about 1 mm: makes
 class Registration:
     """A moving image put on a fixed one.
 
-    `matrix` (4, 4) takes LPS mm of the fixed image to the moving one; `shift_mm` and `rotation_deg` (x, y, z) say how the
-    moving image was displaced at the centre of the fixed activity; `overlap` is the part of the fixed activity that the
-    moving image covers; `metric` is the correlation of the compressed images, 1 at best.
+    `matrix` (4, 4) takes LPS mm of the fixed image to the moving one; `shift_mm` and `rotation_deg` (x, y, z) say how
+    the moving image was displaced at the centre of the fixed activity; `overlap` is the part of the fixed activity
+    that the moving image covers; `metric` is the correlation of the compressed images, 1 at best.
     """
 
     moved: Volume
@@ -54,7 +58,9 @@ def centre_of_activity_mm(image: Volume) -> np.ndarray:
     total = weights.sum()
     if not np.isfinite(total) or total <= 0:
         raise DataError("image holds no activity to register", got=f"sum {total:.3g}", expected="> 0")
-    sums = [weights.sum(axis=axes) @ np.arange(n) for axes, n in zip(((1, 2), (0, 2), (0, 1)), weights.shape, strict=True)]
+    sums = [
+        weights.sum(axis=axes) @ np.arange(n) for axes, n in zip(((1, 2), (0, 2), (0, 1)), weights.shape, strict=True)
+    ]
     z, y, x = (s / total for s in sums)
     return np.asarray((image.grid.affine_lps() @ np.array([x, y, z, 1.0]))[:3])
 
@@ -64,10 +70,9 @@ def _body(image: Volume) -> sitk.Image:
     values = np.sqrt(np.clip(image.values, 0, None)).astype(np.float32)
     inside = image.values > BODY_PART_OF_PEAK * np.percentile(image.values, 99.9)
     pads = [math.ceil(MARGIN_MM / s) for s in image.grid.spacing_zyx_mm]
-    low, high = zip(
-        *((max(0, int(i.min()) - p), min(n, int(i.max()) + 1 + p)) for i, p, n in zip(np.nonzero(inside), pads, values.shape, strict=True)),
-        strict=True,
-    )  # fmt: skip
+    found = np.nonzero(inside)
+    low = [max(0, int(i.min()) - pad) for i, pad in zip(found, pads, strict=True)]
+    high = [min(n, int(i.max()) + 1 + pad) for i, pad, n in zip(found, pads, values.shape, strict=True)]
     cut = to_itk(values, image.grid)
     return cut[low[2] : high[2], low[1] : high[1], low[0] : high[0]]
 
@@ -87,7 +92,9 @@ def _climb(fixed: sitk.Image, moving: sitk.Image, transform: sitk.Euler3DTransfo
     method.SetMetricAsCorrelation()
     method.SetMetricSamplingStrategy(method.NONE)
     method.SetInterpolator(sitk.sitkLinear)
-    method.SetOptimizerAsRegularStepGradientDescent(FIRST_STEP_MM, LAST_STEP_MM, ITERATIONS, gradientMagnitudeTolerance=1e-8)
+    method.SetOptimizerAsRegularStepGradientDescent(
+        FIRST_STEP_MM, LAST_STEP_MM, ITERATIONS, gradientMagnitudeTolerance=1e-8
+    )
     method.SetOptimizerScales([RADIUS_MM**2] * 3 + [1.0] * 3)
     method.SetInitialTransform(transform, inPlace=True)
     method.Execute(fixed, moving)

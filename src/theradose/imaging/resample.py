@@ -1,16 +1,16 @@
 """Images on other grids: means over voxels when the new ones are larger, and activity that stays what it was.
 
-Linear interpolation alone keeps no total. Three things are done about it. A target voxel larger than the source's is the
-mean over sub-voxels no larger than the source's, so nothing is skipped. At the rim an image goes on for the half voxel
-that its outermost voxels reach beyond their centres. What is left (parts of a per cent) is taken out by one factor: the
-activity of the source inside the target's field of view over the activity found there, voxels cut by the border counting
-in part. A factor far from one means that the grids do not describe the same object, and is refused.
+Linear interpolation alone keeps no total. Three things are done about it. A target voxel larger than the source's is
+the mean over sub-voxels no larger than the source's, so nothing is skipped. At the rim an image goes on for the half
+voxel that its outermost voxels reach beyond their centres. What is left (parts of a per cent) is taken out by one
+factor: the activity of the source inside the target's field of view over the activity found there, voxels cut by the
+border counting in part. A factor far from one means that the grids do not describe the same object, and is refused.
 """
 
 import math
 
 import numpy as np
-import SimpleITK as sitk
+import SimpleITK as sitk  # noqa: N813 - the name everyone knows it by
 
 from theradose.errors import GeometryError
 from theradose.imaging.grid import Grid
@@ -19,8 +19,8 @@ from theradose.imaging.volume import Volume
 
 INTERPOLATORS = {"linear": sitk.sitkLinear, "nearest": sitk.sitkNearestNeighbor, "bspline": sitk.sitkBSpline3}
 SAME_PLACE = np.eye(4)
-# Own choices: a larger correction than 10 % is no rounding; below 1 % net activity (noise of both signs) the ratio of two
-# totals says nothing.
+# Own choices: a larger correction than 10 % is no rounding; below 1 % net activity (noise of both signs) the ratio of
+# two totals says nothing.
 LARGEST_CORRECTION = 0.10
 SMALLEST_NET_PART = 0.01
 HALF = 0.5
@@ -29,7 +29,11 @@ HALF = 0.5
 def _parts(source: Grid, target: Grid, matrix: np.ndarray) -> tuple[int, int, int]:
     """Return into how many sub-voxels (z, y, x) a target voxel must be cut to be no larger than the source's."""
     # Extent of one target step, seen along the source axes.
-    steps = np.linalg.inv(source.direction) @ matrix[:3, :3] @ (np.asarray(target.direction) * np.asarray(target.spacing_mm))
+    steps = (
+        np.linalg.inv(source.direction)
+        @ matrix[:3, :3]
+        @ (np.asarray(target.direction) * np.asarray(target.spacing_mm))
+    )
     voxels = np.abs(steps) / np.asarray(source.spacing_mm)[:, None]
     x, y, z = (max(1, math.ceil(float(v) - 1e-3)) for v in voxels.max(axis=0))
     return (z, y, x)
@@ -73,9 +77,7 @@ def resample(
         values = sample(to_itk(image.values, image.grid), grid, matrix, INTERPOLATORS["nearest"], outside)
         return Volume(values.astype(image.values.dtype), grid, image.unit)
     parts = _parts(image.grid, grid, matrix)
-    fine = sample(
-        to_itk(image.values, image.grid), _finer(grid, parts), matrix, INTERPOLATORS[interpolation], outside
-    )
+    fine = sample(to_itk(image.values, image.grid), _finer(grid, parts), matrix, INTERPOLATORS[interpolation], outside)
     return Volume(_means(fine, parts), grid, image.unit)
 
 
@@ -109,7 +111,9 @@ def resample_activity(
     wanted = activity_inside_mbq(image, grid, matrix)
     inside = _cover(image.grid, grid, np.linalg.inv(matrix))
     if not inside.any():
-        raise GeometryError("images do not overlap", got=grid.describe(), expected=f"overlap with {image.grid.describe()}")
+        raise GeometryError(
+            "images do not overlap", got=grid.describe(), expected=f"overlap with {image.grid.describe()}"
+        )
     moved = resample(image, grid, interpolation=interpolation, matrix=matrix)
     found = moved.total_mbq()
     gross = float(np.abs(moved.values).sum(dtype=np.float64)) * grid.voxel_ml * 1e-6

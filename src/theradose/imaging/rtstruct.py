@@ -1,8 +1,9 @@
-"""Contours of an RTSTRUCT to masks: a voxel belongs to a structure when its centre lies inside the polygon.
+"""Contours of an RTSTRUCT to masks: a voxel belongs to a structure when the polygon holds at least half of it.
 
-Contours of one slice are combined by exclusive or, so that an inner contour is a hole. Slices are found by position along
-the image's normal, in any orientation. A centre on the border counts on two of four sides, so that structures that touch
-share no voxel and none grows by half a voxel.
+Half is counted over the centres of 5 x 5 sub-pixels: one centre a pixel errs by more than 2 % of a lesion of 3 mL,
+and an odd number knows no tie. Contours of one slice are combined by exclusive or, so that an inner contour is a
+hole. Slices are found by position along the image's normal, in any orientation. A centre on the border counts on two
+of four sides, so that structures that touch share no voxel and none grows.
 """
 
 from collections import defaultdict
@@ -14,12 +15,13 @@ from pydicom.dataset import Dataset
 
 from theradose.errors import DataError, GeometryError, Where
 from theradose.imaging.acquisition import first
-from theradose.imaging.dicom import read_header
+from theradose.imaging.dicom import DAMAGE, read_header
 from theradose.imaging.grid import Grid
 
 OFF_PLANE = 0.25  # of a slice: farther from every slice, a contour was drawn on other slices (own choice)
 LARGEST_LOSS = 0.05  # of the volume outside the image (data.md row 15)
 EDGE = 1e-6  # of a voxel
+SUB, HALF = 5, 0.5
 
 
 @dataclass(frozen=True)
@@ -55,10 +57,9 @@ def _contours(item: Dataset, path: Path) -> tuple[tuple[np.ndarray, ...], int]:
     contours = []
     skipped = 0
     for contour in item.get("ContourSequence") or ():
-        try:
-            points = np.asarray(contour.ContourData, float).reshape(-1, 3)
-        except (AttributeError, TypeError, ValueError) as error:
-            raise DataError("contour cannot be read", where=Where(file=path.name, field="ContourData"), code="THR-204") from error
+        points = np.asarray(contour.ContourData, float).reshape(-1, 3)
+        if int(contour.get("NumberOfContourPoints") or len(points)) != len(points):
+            raise EOFError("contour is cut off")
         if contour.get("ContourGeometricType") != "CLOSED_PLANAR" or len(points) < 3:
             skipped += 1
             continue
@@ -72,9 +73,18 @@ def read_rtstruct(path: Path) -> StructureSet:
     """Read an RTSTRUCT file; DataError when it is damaged or no structure set."""
     header = read_header(path)
     if header.get("Modality") != "RTSTRUCT":
-        raise DataError("not a structure set", where=Where(file=path.name), got=header.get("Modality"), expected="RTSTRUCT")
-    names = {int(item.ROINumber): str(item.get("ROIName", "")) for item in header.get("StructureSetROISequence") or ()}
-    found = {int(item.ReferencedROINumber): _contours(item, path) for item in header.get("ROIContourSequence") or ()}
+        raise DataError(
+            "not a structure set", where=Where(file=path.name), got=header.get("Modality"), expected="RTSTRUCT"
+        )
+    try:
+        names = {
+            int(item.ROINumber): str(item.get("ROIName", "")) for item in header.get("StructureSetROISequence") or ()
+        }
+        found = {int(i.ReferencedROINumber): _contours(i, path) for i in header.get("ROIContourSequence") or ()}
+    except DAMAGE as error:
+        raise DataError(
+            "structure set is damaged", where=Where(file=path.name), got=type(error).__name__, code="THR-204"
+        ) from error
     frame = first(header, "ReferencedFrameOfReferenceSequence")
     series = first(first(frame, "RTReferencedStudySequence"), "RTReferencedSeriesSequence")
     rois = tuple(Roi(number, name, *found.get(number, ((), 0))) for number, name in sorted(names.items()))
@@ -98,6 +108,22 @@ def _inside(polygon: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
         for start, stop in zip(edges[::2], edges[1::2], strict=True):
             mask[row, start:stop] ^= True
     return mask
+
+
+def _fill(contours: list[np.ndarray], shape: tuple[int, int]) -> np.ndarray:
+    """Return which pixels (row, column) one slice's contours of (x, y) index points hold by half or more."""
+    points = np.vstack(contours)
+    low = np.clip(np.floor(points.min(0)).astype(int) - 1, 0, None)
+    nx, ny = np.minimum(np.ceil(points.max(0)).astype(int) + 2, shape[::-1]) - low
+    whole = np.zeros(shape, bool)
+    if nx <= 0 or ny <= 0:
+        return whole
+    # Sub-pixel j of pixel i lies at index i + (j + 1/2) / SUB - 1/2.
+    fine = [(contour - low) * SUB + (SUB - 1) / 2 for contour in contours]
+    inside = np.logical_xor.reduce([_inside(contour, (int(ny) * SUB, int(nx) * SUB)) for contour in fine])
+    part = inside.reshape(int(ny), SUB, int(nx), SUB).mean(axis=(1, 3))
+    whole[low[1] : low[1] + ny, low[0] : low[0] + nx] = part >= HALF
+    return whole
 
 
 def _area(polygon: np.ndarray) -> float:
@@ -146,13 +172,13 @@ def _holds(polygon: np.ndarray, point: np.ndarray) -> bool:
 
 
 def polygon_volume_ml(roi: Roi, grid: Grid) -> float:
-    """Return the area inside the contours times the slice thickness of `grid`, mL; contours must not cross each other."""
+    """Return the area inside the contours times the slice thickness of `grid`, mL; contours must not cross."""
     area = sum(sum(_signed_areas(contours)) for contours in _by_slice(roi, grid).values())
     return area * grid.voxel_ml
 
 
 def rasterise(roi: Roi, grid: Grid) -> np.ndarray:
-    """Return the mask of a structure on a grid, (z, y, x) bool; GeometryError when over 5 % of it lie outside the image."""
+    """Return the mask of a structure on a grid, (z, y, x) bool; GeometryError when over 5 % lie outside it."""
     nz, ny, nx = grid.shape_zyx
     mask = np.zeros(grid.shape_zyx, bool)
     slices = _by_slice(roi, grid)
@@ -163,8 +189,7 @@ def rasterise(roi: Roi, grid: Grid) -> np.ndarray:
         if not 0 <= k < nz:
             lost += area
             continue
-        whole = np.logical_xor.reduce([_inside(contour, (ny, nx)) for contour in contours])
-        mask[k] = whole
+        whole = mask[k] = _fill(contours, (ny, nx))
         rim = np.vstack(contours)
         if rim.min() < 0 or rim[:, 0].max() > nx - 1 or rim[:, 1].max() > ny - 1:
             lost += max(0.0, area - float(whole.sum()))

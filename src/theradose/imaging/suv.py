@@ -1,4 +1,4 @@
-"""Standardised uptake values: activity concentration per injected activity and body weight, at one and the same time."""
+"""Standardised uptake values: concentration per injected activity and body weight, at one and the same time."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -73,9 +73,9 @@ def expected_activity_mbq(sidecar: Mapping[str, Any], administered_mbq: float) -
 def to_suv(pet: Volume, sidecar: Mapping[str, Any], weight_kg: float) -> Volume:
     """Return a PET (Bq/mL) as SUV by body weight, unit g/mL, float32; an image in g/mL is returned as it is.
 
-    SUV = C [Bq/mL] W [g] / A [Bq], with C and A at the same time: with DecayReference `administration` A is the injected
-    activity A0; with `scan_start` A0 exp(-lambda t); with `none` the mean of A0 exp(-lambda t) over the frame, which
-    needs FrameDuration. UnitError or DataError when weight, activity or decay reference cannot be right.
+    SUV = C [Bq/mL] W [g] / A [Bq], with C and A at the same time: with DecayReference `administration` A is the
+    injected activity A0; with `scan_start` A0 exp(-lambda t); with `none` the mean of A0 exp(-lambda t) over the
+    frame, which needs FrameDuration. UnitError or DataError when weight, activity or decay reference cannot be right.
     """
     if pet.unit == SUV_UNIT:
         return pet

@@ -15,7 +15,7 @@ def log_uptake_per_weight(examples: OrganExamples) -> np.ndarray:
     SUV / weight is activity concentration per injected activity: what the dose of a self-irradiated organ per
     administered activity is proportional to, when the half-life is the same for all.
     """
-    return np.log(examples.column(SUV) / examples.column(WEIGHT))
+    return np.asarray(np.log(examples.column(SUV) / examples.column(WEIGHT)))
 
 
 class PopulationMean(Predictor):

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Self
 
 import numpy as np
-from scipy.stats import rankdata, skew
+from scipy.stats import rankdata
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.impute import SimpleImputer
 from sklearn.pipeline import Pipeline
@@ -28,7 +28,14 @@ def log_where(values: np.ndarray, logged: np.ndarray, floor: np.ndarray) -> np.n
     return found
 
 
-class LogSkewed(TransformerMixin, BaseEstimator):
+def skewness(values: np.ndarray) -> np.ndarray:
+    """Return the sample skewness m3 / m2^1.5 of each column of (n, p) values, gaps left out; 0 for constant columns."""
+    apart = values - np.nanmean(values, axis=0)
+    second, third = np.nanmean(apart**2, axis=0), np.nanmean(apart**3, axis=0)
+    return np.asarray(np.divide(third, second**1.5, out=np.zeros(len(second)), where=second > 0))
+
+
+class LogSkewed(TransformerMixin, BaseEstimator):  # type: ignore[misc]
     """Take logarithms of columns that are positive and skewed to the right in training.
 
     A later value below half the smallest training value counts as that, so that a zero gives no infinity.
@@ -37,12 +44,10 @@ class LogSkewed(TransformerMixin, BaseEstimator):
     def fit(self, X: np.ndarray, y: np.ndarray | None = None) -> Self:
         """Find the columns; X (n, p) may hold NaN."""
         del y
-        with np.errstate(all="ignore"):
-            filled = np.where(np.isnan(X).all(axis=0), 0.0, X)
-            lowest = np.nanmin(filled, axis=0)
-            varies = np.nanmax(filled, axis=0) > lowest
-            skewness = np.asarray(skew(np.where(varies, filled, 0.0), axis=0, nan_policy="omit"), float)
-        self.logged_ = varies & (lowest > 0) & (np.nan_to_num(skewness) > SKEWED_ABOVE)
+        filled = np.where(np.isnan(X).all(axis=0), 0.0, X)
+        lowest = np.nanmin(filled, axis=0)
+        varies = np.nanmax(filled, axis=0) > lowest
+        self.logged_ = varies & (lowest > 0) & (skewness(filled) > SKEWED_ABOVE)
         self.floor_ = np.where(self.logged_, lowest / 2.0, 0.0)
         return self
 
@@ -56,10 +61,10 @@ def rank_correlation(X: np.ndarray, y: np.ndarray) -> np.ndarray:
     ranks, target = rankdata(X, axis=0), rankdata(y)
     ranks, target = ranks - ranks.mean(axis=0), target - target.mean()
     norm = np.sqrt((ranks**2).sum(axis=0) * (target**2).sum())
-    return np.divide(np.abs(target @ ranks), norm, out=np.zeros(X.shape[1]), where=norm > 0)
+    return np.asarray(np.divide(np.abs(target @ ranks), norm, out=np.zeros(X.shape[1]), where=norm > 0))
 
 
-class SelectInformative(TransformerMixin, BaseEstimator):
+class SelectInformative(TransformerMixin, BaseEstimator):  # type: ignore[misc]
     """Keep the k columns that rank patients most like the target, none of them nearly the same as a better one."""
 
     def __init__(self, k: int = 10, redundant_above: float = REDUNDANT_ABOVE) -> None:

@@ -62,7 +62,7 @@ def log_spread(residuals: np.ndarray) -> float:
 def lowest_mape(median: np.ndarray, spread: float) -> np.ndarray:
     """Return the point that lowers the expected |p - y| / y of a log-normal y: median x exp(-s^2).
 
-    E|p/y - 1| is least at the median of y under the weight 1/y; weighting a log-normal (mu, s) by 1/y moves mu to mu - s^2.
+    E|p/y - 1| is least at the median of y under the weight 1/y, and that weight moves a log-normal (mu, s) to mu - s^2.
 
     >>> float(lowest_mape(np.array([2.0]), 0.5)[0].round(4))
     1.5576

@@ -8,6 +8,7 @@ import pandas as pd
 
 from theradose.errors import LeakageError, SettingsError, Where
 from theradose.models.image_examples import ImageExamples, load_examples, subset
+from theradose.settings import ExperimentSettings
 from theradose.tables import SPLITS, read_table
 
 __all__ = ["ALL", "calibrate", "card", "load", "score", "subset"]
@@ -15,21 +16,26 @@ __all__ = ["ALL", "calibrate", "card", "load", "score", "subset"]
 ALL = "all"
 
 
-def load(  # noqa: PLR0917 (all kinds of experiment share this signature)
+def load(
+    *,
     splits: Path,
     covariates: Path | None = None,
     covariate_manifest: Path | None = None,
     labels: Path | None = None,
-    pairs: Path | None = None,
-    settings: object = None,
+    pairs: Path | None,
+    settings: ExperimentSettings,
 ) -> dict[str, ImageExamples]:
     """Read the pairs of slices (folder `pairs`) as the one part `all`; the other tables are not used.
 
     SettingsError without a folder; LeakageError when a pair's partition is not the one `splits` gives its patient.
     """
-    del covariates, covariate_manifest, labels, settings
+    del covariates, covariate_manifest, labels
     if pairs is None:
-        raise SettingsError("a dose_map experiment needs image pairs", got="none", expected="the folder of augment")
+        raise SettingsError(
+            "a dose_map experiment needs image pairs",
+            where=Where(field=settings.name),
+            expected="the folder of augment",
+        )
     examples = load_examples(pairs)
     require_split(examples.table, read_table(splits, SPLITS))
     return {ALL: examples}

@@ -1,6 +1,6 @@
 """Examples for organ doses: one row a patient, what is known before therapy, and the dose to learn."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -37,7 +37,7 @@ class OrganExamples:
     @property
     def log_dose(self) -> np.ndarray:
         """Return the logarithm of the dose per activity, (n,)."""
-        return np.log(self.dose)
+        return np.asarray(np.log(self.dose))
 
     def column(self, name: str) -> np.ndarray:
         """Return one covariate as float, (n,); DataError when there is no such column."""
@@ -48,7 +48,7 @@ class OrganExamples:
 
 def subset(examples: OrganExamples, patients: Collection[str]) -> OrganExamples:
     """Return the examples of some patients, in their order."""
-    chosen = np.flatnonzero(np.isin(list(examples.patients), list(patients)))
+    chosen = [i for i, patient in enumerate(examples.patients) if patient in set(patients)]
     return OrganExamples(
         examples.organ,
         [examples.patients[i] for i in chosen],
@@ -84,7 +84,7 @@ def first_doses(labels: pd.DataFrame) -> pd.DataFrame:
     return organs.groupby(["patient", "voi"], as_index=False)[["dose_gy_per_gbq"]].first()
 
 
-def why_not(row: "pd.Series[float]", dose: float, *, labelled: bool) -> str:
+def why_not(row: Mapping[Hashable, float], dose: float, *, labelled: bool) -> str:
     """Return why a patient cannot be an example of an organ, or an empty text."""
     for name, words in ((SUV, "no PET uptake"), (WEIGHT, "no body weight")):
         if not (np.isfinite(row[name]) and row[name] > 0):
@@ -95,9 +95,9 @@ def why_not(row: "pd.Series[float]", dose: float, *, labelled: bool) -> str:
 
 
 def examples_of(
-    organ: str, covariates: pd.DataFrame, doses: pd.DataFrame | None, splits: pd.DataFrame, columns: Sequence[str]
+    organ: str, covariates: pd.DataFrame, doses: pd.DataFrame, splits: pd.DataFrame, columns: Sequence[str]
 ) -> OrganExamples:
-    """Join covariates, doses and split into the examples of one organ; without `doses` they are to be predicted.
+    """Join covariates, doses (columns patient, voi, dose_gy_per_gbq) and split into the examples of one organ.
 
     DataError when covariates lack a column or no patient is left.
     """
@@ -106,9 +106,10 @@ def examples_of(
     if missing:
         raise DataError("covariates lack columns", where=Where(voi=organ), got=missing[:5], code="THR-241")
     rows = rows.sort_values("patient", ignore_index=True)
-    known = {} if doses is None else doses[doses["voi"] == organ].set_index("patient")["dose_gy_per_gbq"].to_dict()
+    known = doses[doses["voi"] == organ].set_index("patient")["dose_gy_per_gbq"].to_dict()
     dose = np.array([known.get(patient, np.nan) for patient in rows["patient"]], float)
-    reasons = [why_not(row, dose[i], labelled=doses is not None) for i, row in rows[list(NEEDED)].iterrows()]
+    needed = rows[list(NEEDED)].to_dict("records")
+    reasons = [why_not(row, own, labelled=True) for row, own in zip(needed, dose, strict=True)]
     good = np.array([not reason for reason in reasons], bool)
     left_out = {p: reason for p, reason in zip(rows["patient"], reasons, strict=True) if reason}
     if not good.any():
@@ -119,7 +120,13 @@ def examples_of(
 
 
 def load_organs(
-    *, splits: Path, covariates: Path, covariate_manifest: Path, labels: Path, organs: Sequence[str], patterns: Sequence[str]
+    *,
+    splits: Path,
+    covariates: Path,
+    covariate_manifest: Path,
+    labels: Path,
+    organs: Sequence[str],
+    patterns: Sequence[str],
 ) -> dict[str, OrganExamples]:
     """Read the tables and return the examples of each organ, patients in alphabetical order."""
     table = read_table(covariates, COVARIATES)

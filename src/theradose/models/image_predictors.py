@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from theradose.errors import DataError
+from theradose.errors import DataError, Where
 from theradose.models.image_examples import CT_CHANNEL, ImageExamples
 from theradose.models.losses import ETA, loss_named
 from theradose.models.networks import NETWORKS, initialise
@@ -26,18 +26,23 @@ HELD_BACK = 5  # one patient in five watches for the end of training
 
 
 def fit_scale(examples: ImageExamples) -> float:
-    """Return k of dose = k C by least squares through zero over the body, Gy/GBq per Bq/mL per MBq.
+    """Return k of dose = k C inside the body, Gy/GBq per Bq/mL per MBq: the geometric mean over patients.
 
-    Augmented copies are left out: they repeat their patient. k = sum(C D) / sum(C^2) makes the RMSE smallest, so hot
-    voxels weigh most. DataError when the PET is empty.
+    Each patient's own k is the least-squares line through zero, sum(C D) / sum(C^2), so its hot voxels weigh most; the
+    mean over their logarithms lets every patient count alike, where one line through all voxels would follow the few
+    patients with the hottest lesions. Augmented copies are left out. DataError when a PET or a dose is empty.
     """
-    chosen = examples.pick(examples.originals)
-    pet = chosen.concentration()[chosen.mask].astype(np.float64)
-    dose = chosen.dose[chosen.mask].astype(np.float64)
-    power = float(pet @ pet)
-    if not power > 0:
-        raise DataError("PET holds no activity inside the body", got="all zero", expected="some activity")
-    return float(pet @ dose) / power
+    slopes = []
+    for patient in dict.fromkeys(examples.patients):
+        own = examples.pick(np.asarray(examples.table["patient"] == patient) & examples.originals)
+        pet = own.concentration()[own.mask].astype(np.float64)
+        shared = float(pet @ own.dose[own.mask].astype(np.float64))
+        if not shared > 0:
+            raise DataError(
+                "PET and dose share no activity inside the body", where=Where(patient=patient), expected="some activity"
+            )
+        slopes.append(shared / float(pet @ pet))
+    return float(np.exp(np.mean(np.log(slopes))))
 
 
 def scaled_map(examples: ImageExamples, k: float) -> np.ndarray:
@@ -123,7 +128,8 @@ class NetworkMap(Predictor):
             nn.init.zeros_(last.weight)
             if last.bias is not None:
                 nn.init.zeros_(last.bias)
-        return network
+        # Channels last: a third faster on a CPU, here and when a stored model predicts.
+        return network.to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
 
     def _inputs(self, examples: ImageExamples) -> Inputs:
         scaled = scaled_map(examples, self.k) / np.float32(self.unit_gy_per_gbq)

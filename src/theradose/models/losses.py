@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from functools import partial
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from theradose.errors import SettingsError
 
@@ -26,11 +26,19 @@ def r_s(output: Tensor, target: Tensor, eta: float = ETA) -> Tensor:
     return mse(output, target) + eta * (output - target).mean().square()
 
 
-LOSSES: dict[str, Callable[..., Tensor]] = {"mse": mse, "r_s": r_s}
+def huber(output: Tensor, target: Tensor) -> Tensor:
+    """Return the mean Huber loss: half the squared error up to one unit of the target, beyond it the error less a half.
+
+    A few voxels of very hot lesions then weigh by their error, not by its square.
+    """
+    return nn.functional.huber_loss(output, target)
+
+
+LOSSES: dict[str, Callable[..., Tensor]] = {"mse": mse, "r_s": r_s, "huber": huber}
 
 
 def loss_named(name: str, eta: float | None = None) -> Loss:
     """Return a loss by name, with the weight `eta` of its sum term where it has one; SettingsError when unknown."""
     if name not in LOSSES:
         raise SettingsError("loss is unknown", got=name, expected=sorted(LOSSES))
-    return LOSSES[name] if eta is None or name == "mse" else partial(LOSSES[name], eta=eta)
+    return LOSSES[name] if eta is None or name != "r_s" else partial(LOSSES[name], eta=eta)

@@ -17,7 +17,7 @@ PREFIX = "network."
 
 
 class MlpDose(Predictor):
-    """log D by a network of one hidden layer; the last fifth of the training patients, drawn anew, ends the training."""
+    """log D by a network of one hidden layer; a fifth of the patients, drawn by the seed, ends the training."""
 
     name: ClassVar[str] = "mlp"
     kind: ClassVar[str] = "organ_dose"

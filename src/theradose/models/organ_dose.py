@@ -77,7 +77,7 @@ def outside(values: Mapping[str, float], ranges: Mapping[str, list[float]]) -> l
 
 @dataclass(frozen=True)
 class Doses:
-    """Predictions in Gy/GBq, each (n,): the point that lowers MAPE, the median, and the interval (NaN when infinite)."""
+    """Predictions in Gy/GBq, each (n,): the point that lowers MAPE, the median, the interval (NaN when infinite)."""
 
     point: np.ndarray
     median: np.ndarray

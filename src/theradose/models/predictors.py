@@ -1,4 +1,4 @@
-"""What every predictor promises: fit on training patients only, predict, and give back what it has learned as arrays."""
+"""What every predictor promises: fit on training patients only, predict, give back what it has learned as arrays."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence

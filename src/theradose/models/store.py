@@ -1,4 +1,4 @@
-"""A trained model as two files, `model.json` and `weights.safetensors`: no pickle, no patient names, same bytes each time."""
+"""A trained model as two files, `model.json` and `weights.safetensors`: no pickle, no names, the same bytes."""
 
 import json
 from collections.abc import Mapping

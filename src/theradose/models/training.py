@@ -146,5 +146,5 @@ def from_arrays(network: nn.Module, arrays: Mapping[str, np.ndarray]) -> nn.Modu
     try:
         network.load_state_dict({name: torch.from_numpy(np.array(value)) for name, value in arrays.items()})
     except RuntimeError as error:
-        raise DataError("stored weights do not fit the network", got=error, code="THR-251") from error
+        raise DataError("stored weights do not fit the network", got=error, code="THR-252") from error
     return network

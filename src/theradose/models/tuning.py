@@ -67,8 +67,9 @@ def _row(trial: FrozenTrial) -> TrialRow:
 
 def _finished(study: optuna.Study) -> list[TrialRow]:
     """Return the trials that came to an end by themselves, in order; those cut off by a kill do not count."""
-    trials = [t for t in study.get_trials(deepcopy=False) if t.state.is_finished() and ORDINAL in t.user_attrs]
-    return [_row(trial) for trial in trials]
+    # A failed trial without a reason is one that a kill cut off, and its ordinal goes to another.
+    found = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.FAIL))
+    return [_row(t) for t in found if t.state == TrialState.COMPLETE or REASON in t.user_attrs]
 
 
 def _one_trial(
@@ -77,14 +78,13 @@ def _one_trial(
     """Ask, judge and tell one trial; a training that runs away is a failed trial, not the end of the search."""
     trial = study.ask()
     parameters = suggest(trial, space)
+    trial.set_user_attr(ORDINAL, number)
     try:
         value = objective(parameters)
     except DataError as error:
         trial.set_user_attr(REASON, str(error))
-        trial.set_user_attr(ORDINAL, number)
         study.tell(trial, state=TrialState.FAIL)
         return
-    trial.set_user_attr(ORDINAL, number)
     study.tell(trial, value)
 
 
@@ -118,8 +118,8 @@ def search(
     while len(rows) < (trials if space else 1):
         number = len(rows)
         study.sampler = optuna.samplers.TPESampler(seed=seed + number, n_startup_trials=STARTUP_TRIALS)
-        if number == 0 and space:
-            study.enqueue_trial({key: start[key] for key in space}, skip_if_exists=True)
+        if number == 0 and not study.get_trials(deepcopy=False, states=(TrialState.WAITING,)):
+            study.enqueue_trial({key: start[key] for key in space})
         _one_trial(study, number, space, objective)
         rows = _finished(study)
         if on_trial is not None:

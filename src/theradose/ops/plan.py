@@ -38,6 +38,12 @@ class Plan:
         return f"truth/{self.study.cohort.name}"
 
     @property
+    def truth_files(self) -> list[str]:
+        """The tables of the planted truth, none when the patients are real."""
+        names = ("manifest.tsv", "truth_voi.parquet", "latents.parquet") if self.virtual else ()
+        return [f"{self.truth}/{name}" for name in names]
+
+    @property
     def results(self) -> str:
         """The folder of everything this study makes except data set, truth and released models."""
         return f"results/{self.study.study}"
@@ -85,7 +91,12 @@ class Plan:
     @property
     def model_files(self) -> list[str]:
         """The files of every model below `experiments/` and, after release, below the models folder."""
-        return [f"{name}/{predictor}/{file}" for name, predictor in self.trained for file in MODEL_FILES]
+        return [f"{name}/{file}" for name in self.model_names for file in MODEL_FILES]
+
+    @property
+    def model_names(self) -> list[str]:
+        """Every model as <experiment>/<predictor>."""
+        return [f"{name}/{predictor}" for name, predictor in self.trained]
 
     def kinds(self, kind: str) -> list[str]:
         """Return the experiments of one kind."""

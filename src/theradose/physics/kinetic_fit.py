@@ -19,8 +19,32 @@ from theradose.physics.kinetic_models import Array, KineticModel, shape, shape_s
 LOWEST_BIO_OF_PHYS = 1e-3
 HIGHEST_BIO_PER_H = 1.5
 GRID_POINTS = 25
-N_STARTS = 3
+STARTS_BEYOND_PHASES = 1  # starts tried: one more than there are phases
 THETA_LIMIT = 30.0
+TIGHT = 1e-14
+MAX_STEPS = 400
+
+
+@dataclass(frozen=True)
+class Points:
+    """The measured points of a curve, (n,) each: h after administration, MBq, standard uncertainty in MBq."""
+
+    time_h: Array
+    activity_mbq: Array
+    sigma_mbq: Array
+
+    @property
+    def n(self) -> int:
+        """The number of points."""
+        return int(self.time_h.size)
+
+
+@dataclass(frozen=True)
+class Rates:
+    """What is known beforehand in 1/h: physical decay, and the uptake (infinite when there is no uptake phase)."""
+
+    phys: float
+    uptake: float
 
 
 @dataclass(frozen=True)
@@ -42,98 +66,98 @@ class CurveFit:
 
     @property
     def largest_correlation(self) -> float:
-        """The largest absolute correlation between two parameters."""
-        sd = np.sqrt(np.diag(self.covariance))
-        correlation = np.abs(self.covariance / np.outer(sd, sd)) - np.eye(sd.size)
-        return float(correlation.max())
+        """The largest absolute correlation between parameters of different phases; zero for a single phase.
+
+        Within a phase the amplitude at time zero always follows the constant (0.8 to 0.9 when the first scan is hours
+        after the administration), which says nothing about whether the phases can be told apart.
+        """
+        sd, phases = np.sqrt(np.diag(self.covariance)), self.lambda_per_h.size
+        same_phase = np.tile(np.eye(phases, dtype=bool), (2, 2))
+        return float(np.where(same_phase, 0.0, np.abs(self.covariance / np.outer(sd, sd))).max())
 
 
-def _starts(
-    time: Array, activity: Array, sigma: Array, lambda_phys: float, model: KineticModel, uptake: float
-) -> list[Array]:
+def _starts(points: Points, model: KineticModel, rates: Rates) -> list[Array]:
     """Return the best starting points q of a grid over lambda_bio, amplitudes solved linearly at each node."""
-    top = min(HIGHEST_BIO_PER_H, 0.5 * (uptake - lambda_phys))
-    grid = np.geomspace(LOWEST_BIO_OF_PHYS * lambda_phys, top, GRID_POINTS)
-    found: list[tuple[float, Array]] = []
-    for rates in combinations(grid, model.phases):
-        bio = np.array(rates)
-        design = shape(time[:, None], lambda_phys + bio, uptake) / sigma[:, None]
-        amplitude = np.linalg.lstsq(design, activity / sigma, rcond=None)[0]
-        if (amplitude > 0).all():
-            chi2 = float(np.sum((design @ amplitude - activity / sigma) ** 2))
-            found.append((chi2, np.log(np.concatenate([amplitude, bio]))))
-    return [q for _, q in sorted(found, key=lambda item: item[0])[:N_STARTS]]
+    time, sigma, scaled = points.time_h, points.sigma_mbq, points.activity_mbq / points.sigma_mbq
+    top = min(HIGHEST_BIO_PER_H, 0.5 * (rates.uptake - rates.phys))
+    grid = np.geomspace(LOWEST_BIO_OF_PHYS * rates.phys, top, GRID_POINTS)
+    bio = np.array(list(combinations(grid, model.phases)))
+    design = shape(time[:, None], rates.phys + bio[:, None, :], rates.uptake) / sigma[:, None]
+    transposed = np.swapaxes(design, 1, 2)
+    amplitude = np.linalg.solve(transposed @ design, (transposed @ scaled)[..., None])[..., 0]
+    misfit = (design @ amplitude[..., None])[..., 0] - scaled
+    chi2 = np.where((amplitude > 0).all(axis=1), np.sum(misfit**2, axis=1), np.inf)
+    best = np.argsort(chi2, kind="stable")[: model.phases + STARTS_BEYOND_PHASES]
+    return [np.log(np.concatenate([amplitude[i], bio[i]])) for i in best if np.isfinite(chi2[i])]
 
 
-def _unpack(q: Array, lambda_phys: float) -> tuple[Array, Array]:
+def _unpack(q: Array) -> tuple[Array, Array]:
     """Turn q into amplitudes and biological constants (1/h); runaway steps of the optimiser stay finite."""
-    amplitude, bio = np.split(np.exp(np.clip(q, -THETA_LIMIT, THETA_LIMIT)), 2)
-    return amplitude, bio
+    values, phases = np.exp(np.clip(q, -THETA_LIMIT, THETA_LIMIT)), q.size // 2
+    return values[:phases], values[phases:]
 
 
-def covariance_of(time: Array, sigma: Array, amplitude: Array, rate: Array, uptake: float) -> Array:
+def _minimise(points: Points, model: KineticModel, rates: Rates) -> tuple[Array, Array, float]:
+    """Return amplitudes, biological constants (1/h) and chi^2 of the best of several starts; FitError without any."""
+    time, sigma = points.time_h, points.sigma_mbq
+
+    def residuals(q: Array) -> Array:
+        amplitude, bio = _unpack(q)
+        curve = shape(time[:, None], rates.phys + bio, rates.uptake) @ amplitude
+        return np.asarray((curve - points.activity_mbq) / sigma)
+
+    def jacobian(q: Array) -> Array:
+        amplitude, bio = _unpack(q)
+        by_log_a = shape(time[:, None], rates.phys + bio, rates.uptake) * amplitude
+        by_theta = shape_slope(time[:, None], rates.phys + bio) * amplitude * bio
+        return np.asarray(np.hstack([by_log_a, by_theta]) / sigma[:, None])
+
+    results = [
+        least_squares(residuals, q, jacobian, method="lm", ftol=TIGHT, xtol=TIGHT, gtol=TIGHT, max_nfev=MAX_STEPS)
+        for q in _starts(points, model, rates)
+    ]
+    if not results:
+        raise FitError("no positive curve of this model comes near the points", reason="not_positive")
+    best = min(results, key=lambda result: float(result.cost))
+    return *_unpack(best.x), 2.0 * float(best.cost)
+
+
+def covariance_of(points: Points, amplitude: Array, rate: Array, uptake: float) -> Array:
     """Return the covariance of (A.., lambda_eff..) for known standard uncertainties; infinite when undetermined."""
-    by_amplitude = shape(time[:, None], rate, uptake)
-    by_rate = shape_slope(time[:, None], rate) * amplitude
-    jacobian = np.hstack([by_amplitude, by_rate]) / sigma[:, None]
-    scale = np.concatenate([amplitude, rate])  # scaled to relative parameters, the matrix is well conditioned
-    information = (jacobian * scale).T @ (jacobian * scale)
+    by_amplitude = shape(points.time_h[:, None], rate, uptake)
+    by_rate = shape_slope(points.time_h[:, None], rate) * amplitude
+    # Scaled to relative parameters, the matrix is well conditioned.
+    scale = np.concatenate([amplitude, rate])
+    jacobian = np.hstack([by_amplitude, by_rate]) / points.sigma_mbq[:, None] * scale
+    information = jacobian.T @ jacobian
     if np.linalg.matrix_rank(information, hermitian=True) < scale.size:
         return np.full((scale.size, scale.size), np.inf)
     return np.asarray(np.linalg.inv(information) * np.outer(scale, scale))
 
 
-def fit_curve(
-    time_h: Array,
-    activity_mbq: Array,
-    sigma_mbq: Array,
-    *,
-    model: KineticModel,
-    lambda_phys_per_h: float,
-    lambda_uptake_per_h: float,
-) -> CurveFit:
-    """Fit one model to a curve of n points (h, MBq, standard uncertainty in MBq); FitError when it cannot be.
+def fit_curve(points: Points, model: KineticModel, rates: Rates) -> CurveFit:
+    """Fit one model to a curve; FitError when the points are too few or nowhere near a positive curve.
 
     The phases come back with the slowest last.
     """
-    if time_h.size < model.n_parameters:
+    if points.n < model.n_parameters:
         raise FitError(
             "too few points for the model",
             reason="too_few_points",
-            got=f"{time_h.size} points",
+            got=f"{points.n} points",
             expected=f"at least {model.n_parameters}",
         )
     # The fit runs on activities near one, whatever the patient's are, so that all tolerances mean the same.
-    size = float(activity_mbq.max())
-    y, sigma = activity_mbq / size, sigma_mbq / size
-
-    def residuals(q: Array) -> Array:
-        amplitude, bio = _unpack(q, lambda_phys_per_h)
-        curve = shape(time_h[:, None], lambda_phys_per_h + bio, lambda_uptake_per_h) @ amplitude
-        return np.asarray((curve - y) / sigma)
-
-    def jacobian(q: Array) -> Array:
-        amplitude, bio = _unpack(q, lambda_phys_per_h)
-        rate = lambda_phys_per_h + bio
-        by_log_a = shape(time_h[:, None], rate, lambda_uptake_per_h) * amplitude
-        by_theta = shape_slope(time_h[:, None], rate) * amplitude * bio
-        return np.asarray(np.hstack([by_log_a, by_theta]) / sigma[:, None])
-
-    starts = _starts(time_h, y, sigma, lambda_phys_per_h, model, lambda_uptake_per_h)
-    tight = {"ftol": 1e-14, "xtol": 1e-14, "gtol": 1e-14, "max_nfev": 400}
-    results = [least_squares(residuals, q, jacobian, method="lm", **tight) for q in starts]
-    if not results:
-        raise FitError("no positive curve of this model comes near the points", reason="not_positive")
-    best = min(results, key=lambda result: float(result.cost))
-    amplitude, bio = _unpack(best.x, lambda_phys_per_h)
+    size = float(points.activity_mbq.max())
+    unit = Points(points.time_h, points.activity_mbq / size, points.sigma_mbq / size)
+    amplitude, bio, chi2 = _minimise(unit, model, rates)
     order = np.argsort(-bio)
     amplitude, bio = amplitude[order] * size, bio[order]
-    rate = lambda_phys_per_h + bio
     return CurveFit(
         amplitude_mbq=amplitude,
-        lambda_per_h=rate,
-        covariance=covariance_of(time_h, sigma_mbq, amplitude, rate, lambda_uptake_per_h),
-        chi2=2.0 * float(best.cost),
-        n_points=int(time_h.size),
-        at_physical_limit=bool(bio.min() <= LOWEST_BIO_OF_PHYS * lambda_phys_per_h),
+        lambda_per_h=rates.phys + bio,
+        covariance=covariance_of(points, amplitude, rates.phys + bio, rates.uptake),
+        chi2=chi2,
+        n_points=points.n,
+        at_physical_limit=bool(bio.min() <= LOWEST_BIO_OF_PHYS * rates.phys),
     )

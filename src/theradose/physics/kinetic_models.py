@@ -94,7 +94,7 @@ def shape_integral_slope(lambda_per_h: ArrayLike) -> Array:
 
 
 def named_parameters(amplitude_mbq: Array, lambda_per_h: Array, lambda_uptake_per_h: float) -> dict[str, float]:
-    """Return the parameters of a fit by name: a1_mbq, lambda1_per_h, ..., and lambda_uptake_per_h if there is uptake."""
+    """Return the parameters of a fit by name: a1_mbq, lambda1_per_h, ..., lambda_uptake_per_h if there is uptake."""
     named = {f"a{i}_mbq": float(a) for i, a in enumerate(amplitude_mbq, 1)}
     named |= {f"lambda{i}_per_h": float(rate) for i, rate in enumerate(lambda_per_h, 1)}
     return named if math.isinf(lambda_uptake_per_h) else named | {"lambda_uptake_per_h": lambda_uptake_per_h}

@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike
 
 from theradose.errors import DataError, FitError, SettingsError, Where
 from theradose.physics.decay import decay_constant_per_h
-from theradose.physics.kinetic_fit import CurveFit, fit_curve
+from theradose.physics.kinetic_fit import CurveFit, Points, Rates, fit_curve
 from theradose.physics.kinetic_models import (
     KINETIC_MODELS,
     NO_UPTAKE,
@@ -24,17 +24,18 @@ from theradose.physics.kinetic_models import (
     shape_integral_slope,
     uptake_constant_per_h,
 )
-from theradose.physics.selection import aicc, select
+from theradose.physics.selection import aicc, judged, select
 
 POPULATION = "population"
 # A point without uncertainty would have infinite weight; none is trusted beyond a millionth of the largest.
 LEAST_RELATIVE_SIGMA = 1e-6
-STEP_OF_T_EFF = 1e-4
+RELATIVE_STEP = 1e-4
+POINTS_OF_A_DECAY = 2
 
 
 @dataclass(frozen=True)
 class TiaFit:
-    """A fitted curve and its integral; `covariance` follows the order (A.., lambda..), `reason` says what was refused."""
+    """A fitted curve and its integral; `covariance` in the order (A.., lambda..); `reason` names what was refused."""
 
     model: str
     parameters: dict[str, float]
@@ -54,8 +55,8 @@ class TiaFit:
         return curve_mbq(self.parameters, time_h)
 
 
-def _curve(time_h: ArrayLike, activity_mbq: ArrayLike, std_mbq: ArrayLike) -> tuple[Array, Array, Array]:
-    """Return time, activity and uncertainty as sorted arrays; DataError when they make no curve."""
+def _points(time_h: ArrayLike, activity_mbq: ArrayLike, std_mbq: ArrayLike) -> Points:
+    """Return the points of a curve sorted by time; DataError when they make no curve."""
     time, activity, std = (np.atleast_1d(np.asarray(a, float)) for a in (time_h, activity_mbq, std_mbq))
     if not (time.shape == activity.shape == std.shape and time.ndim == 1 and time.size):
         raise DataError("a curve needs as many times as activities and uncertainties", got=(time.shape, activity.shape))
@@ -65,15 +66,17 @@ def _curve(time_h: ArrayLike, activity_mbq: ArrayLike, std_mbq: ArrayLike) -> tu
     time, activity, std = time[order], activity[order], std[order]
     if np.any(np.diff(time) <= 0):
         raise DataError("two points of a curve have the same time", got=time.tolist(), expected="each time once")
-    return time, activity, np.maximum(std, LEAST_RELATIVE_SIGMA * np.abs(activity).max())
+    least = LEAST_RELATIVE_SIGMA * float(np.abs(activity).max())
+    return Points(time, activity, np.maximum(std, least if least > 0 else 1.0))
 
 
-def _uptake(lambda_phys: float, uptake_half_time_h: float | None) -> float:
-    """Return the uptake constant in 1/h, infinite when no uptake half-time is declared."""
-    return NO_UPTAKE if uptake_half_time_h is None else uptake_constant_per_h(lambda_phys, uptake_half_time_h)
+def _rates(half_life_h: float, uptake_half_time_h: float | None) -> Rates:
+    """Return the known constants; the uptake is infinitely fast when no uptake half-time is declared."""
+    phys = decay_constant_per_h(half_life_h)
+    return Rates(phys, NO_UPTAKE if uptake_half_time_h is None else uptake_constant_per_h(phys, uptake_half_time_h))
 
 
-def _result(name: str, fit: CurveFit, uptake: float, last_h: float, score: float, tail_flag: float) -> TiaFit:
+def _result(name: str, fit: CurveFit, *, uptake: float, last_h: float, n_parameters: int, tail_flag: float) -> TiaFit:
     """Integrate a fitted curve and propagate its covariance."""
     area = shape_integral(fit.lambda_per_h, uptake)
     tia = float(fit.amplitude_mbq @ area)
@@ -89,14 +92,18 @@ def _result(name: str, fit: CurveFit, uptake: float, last_h: float, score: float
         t_eff_h=math.log(2.0) / float(fit.lambda_per_h.min()),
         tail_fraction=tail_fraction,
         chi2=fit.chi2,
-        aicc=score,
+        aicc=aicc(fit.chi2, fit.n_points, n_parameters),
         flags=("tail_over_40_percent",) if tail_fraction > tail_flag else (),
     )
 
 
-def _refuse_rising(time: Array, activity: Array, lambda_phys: float) -> None:
-    """Raise FitError when the activity, decay-corrected to the administration, rises from each point to the next."""
-    corrected = activity * np.exp(lambda_phys * time)
+def _refuse(points: Points, lambda_phys: float) -> None:
+    """Raise FitError when points hold too little activity, or rise throughout once decay-corrected."""
+    if np.count_nonzero(points.activity_mbq > 0) < POINTS_OF_A_DECAY:
+        raise FitError(
+            "activity is not positive", reason="not_positive", got=points.activity_mbq.tolist(), expected="> 0 MBq"
+        )
+    corrected = points.activity_mbq * np.exp(lambda_phys * points.time_h)
     if np.all(np.diff(corrected) > 0):
         raise FitError(
             "decay-corrected activity rises over all points, so no washout can be fitted",
@@ -128,44 +135,39 @@ def fit_tac(
     >>> round(fit_tac(t, a, 0.05 * a, half_life_h=159.528).tia_mbq_h, 3)   # 50 x 32 / ln 2
     2308.312
     """
-    time, activity, sigma = _curve(time_h, activity_mbq, std_mbq)
-    if time.size < min(KINETIC_MODELS[name].n_parameters for name in models):
-        raise FitError("too few points to fit a curve", reason="too_few_points", got=time.size, expected="at least 2")
-    if np.count_nonzero(activity > 0) < 2:  # noqa: PLR2004 - a constant of decay needs two points
-        raise FitError("activity is not positive", reason="not_positive", got=activity.tolist(), expected="> 0 MBq")
-    lambda_phys = decay_constant_per_h(half_life_h)
-    _refuse_rising(time, activity, lambda_phys)
-    fits = _fits(time, activity, sigma, models, lambda_phys, uptake_half_time_h)
+    points = _points(time_h, activity_mbq, std_mbq)
+    if points.n < min(KINETIC_MODELS[name].n_parameters for name in models):
+        raise FitError("too few points to fit a curve", reason="too_few_points", got=points.n, expected="at least 2")
+    rates = _rates(half_life_h, uptake_half_time_h)
+    _refuse(points, rates.phys)
+    fits = _fits(points, models, rates)
     name = select(fits)
-    uptake = _uptake(lambda_phys, uptake_half_time_h) if KINETIC_MODELS[name].uptake else NO_UPTAKE
-    score = aicc(fits[name].chi2, time.size, KINETIC_MODELS[name].n_parameters)
-    return _result(name, fits[name], uptake, float(time[-1]), score, tail_flag)
+    model = KINETIC_MODELS[name]
+    return _result(
+        name,
+        fits[name],
+        uptake=rates.uptake if model.uptake else NO_UPTAKE,
+        last_h=float(points.time_h[-1]),
+        n_parameters=model.n_parameters,
+        tail_flag=tail_flag,
+    )
 
 
-def _fits(
-    time: Array,
-    activity: Array,
-    sigma: Array,
-    models: Sequence[str],
-    lambda_phys: float,
-    uptake_half_time_h: float | None,
-) -> dict[str, CurveFit]:
-    """Fit every model the points allow; FitError when each of them wants to decay slower than physics."""
+def _fits(points: Points, models: Sequence[str], rates: Rates) -> dict[str, CurveFit]:
+    """Fit every model the points can judge; FitError when each of them wants to decay slower than physics."""
+    possible = [name for name in models if math.isfinite(rates.uptake) or not KINETIC_MODELS[name].uptake]
     fits: dict[str, CurveFit] = {}
-    for name in models:
+    for name in judged(possible, points.n):
         model = KINETIC_MODELS[name]
-        if time.size < model.n_parameters or (model.uptake and uptake_half_time_h is None):
-            continue
-        uptake = _uptake(lambda_phys, uptake_half_time_h) if model.uptake else NO_UPTAKE
         try:
-            fits[name] = fit_curve(
-                time, activity, sigma, model=model, lambda_phys_per_h=lambda_phys, lambda_uptake_per_h=uptake
-            )
+            fits[name] = fit_curve(points, model, rates if model.uptake else Rates(rates.phys, NO_UPTAKE))
         except FitError as error:
             if error.reason != "not_positive":
                 raise
     if not fits:
-        raise FitError("no model fits the points with a positive curve", reason="not_positive", got=activity.tolist())
+        raise FitError(
+            "no model fits the points with a positive curve", reason="not_positive", got=points.activity_mbq.tolist()
+        )
     free = {name: fit for name, fit in fits.items() if not fit.at_physical_limit}
     if not free:
         raise FitError(
@@ -178,12 +180,12 @@ def _fits(
     return free
 
 
-def _amplitude(time: Array, activity: Array, sigma: Array, rate: float, uptake: float) -> tuple[float, float, float]:
+def _amplitude(points: Points, rate: float, uptake: float) -> tuple[float, float, float]:
     """Return the weighted amplitude of a known shape, its standard uncertainty, and chi^2."""
-    f = shape(time, rate, uptake)
-    information = float(np.sum((f / sigma) ** 2))
-    amplitude = float(np.sum(f * activity / sigma**2)) / information
-    chi2 = float(np.sum(((activity - amplitude * f) / sigma) ** 2))
+    f = shape(points.time_h, rate, uptake)
+    information = float(np.sum((f / points.sigma_mbq) ** 2))
+    amplitude = float(np.sum(f * points.activity_mbq / points.sigma_mbq**2)) / information
+    chi2 = float(np.sum(((points.activity_mbq - amplitude * f) / points.sigma_mbq) ** 2))
     return amplitude, information**-0.5, chi2
 
 
@@ -215,22 +217,27 @@ def population_fit(
             got=f"{t_eff_h:g} h",
             expected=f"0 to {half_life_h:g} h",
         )
-    time, activity, sigma = _curve(time_h, activity_mbq, np.where(np.asarray(std_mbq) > 0, std_mbq, 1e-12))
-    uptake = _uptake(decay_constant_per_h(half_life_h), uptake_half_time_h)
+    points, uptake = _points(time_h, activity_mbq, std_mbq), _rates(half_life_h, uptake_half_time_h).uptake
     rate = math.log(2.0) / t_eff_h
-    amplitude, amplitude_std, chi2 = _amplitude(time, activity, sigma, rate, uptake)
-    step = STEP_OF_T_EFF * rate
-    beyond, before = (_amplitude(time, activity, sigma, rate + s, uptake)[0] for s in (step, -step))
-    slope = (beyond - before) / (2.0 * step)
-    disagreement = max(1.0, chi2 / (time.size - 1)) if time.size > 1 else 1.0
+    amplitude, amplitude_std, chi2 = _amplitude(points, rate, uptake)
+    step = RELATIVE_STEP * rate
+    above, below = (_amplitude(points, rate + s, uptake)[0] for s in (step, -step))
+    slope = (above - below) / (2.0 * step)
+    disagreement = max(1.0, chi2 / (points.n - 1)) if points.n > 1 else 1.0
     rate_variance = (rate * t_eff_cv) ** 2
     variance = amplitude_std**2 * disagreement + slope**2 * rate_variance
     covariance = np.array([[variance, slope * rate_variance], [slope * rate_variance, rate_variance]])
     fit = CurveFit(
-        np.array([max(amplitude, 0.0)]), np.array([rate]), covariance, chi2, int(time.size), at_physical_limit=False
+        np.array([max(amplitude, 0.0)]),
+        np.array([rate]),
+        covariance,
+        chi2=chi2,
+        n_points=points.n,
+        at_physical_limit=False,
     )
-    result = _result(POPULATION, fit, uptake, float(time[-1]), aicc(chi2, time.size, 1), tail_flag)
-    added = ("population_half_life", "single_time_point") if time.size == 1 else ("population_half_life",)
+    last_h = float(points.time_h[-1])
+    result = _result(POPULATION, fit, uptake=uptake, last_h=last_h, n_parameters=1, tail_flag=tail_flag)
+    added = ("population_half_life", "single_time_point") if points.n == 1 else ("population_half_life",)
     return replace(result, flags=result.flags + added)
 
 
@@ -247,11 +254,25 @@ def fit_or_population(
     tail_flag: float = 0.40,
 ) -> TiaFit:
     """Fit a curve, or, where the fit is refused, take the population's half-life and keep reason and sentence."""
-    same = {"half_life_h": half_life_h, "uptake_half_time_h": uptake_half_time_h, "tail_flag": tail_flag}
     try:
-        return fit_tac(time_h, activity_mbq, std_mbq, models=models, **same)  # type: ignore[arg-type]
+        return fit_tac(
+            time_h,
+            activity_mbq,
+            std_mbq,
+            half_life_h=half_life_h,
+            models=models,
+            uptake_half_time_h=uptake_half_time_h,
+            tail_flag=tail_flag,
+        )
     except FitError as error:
         fallback = population_fit(
-            time_h, activity_mbq, std_mbq, t_eff_h=t_eff_h, t_eff_cv=t_eff_cv, **same  # type: ignore[arg-type]
+            time_h,
+            activity_mbq,
+            std_mbq,
+            half_life_h=half_life_h,
+            t_eff_h=t_eff_h,
+            t_eff_cv=t_eff_cv,
+            uptake_half_time_h=uptake_half_time_h,
+            tail_flag=tail_flag,
         )
         return replace(fallback, reason=error.reason, sentence=error.sentence())

@@ -5,7 +5,7 @@ AICc (Hurvich and Tsai, Biometrika 76:297, 1989) with known uncertainties; accep
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from theradose.errors import FitError
 from theradose.physics.kinetic_fit import CurveFit
@@ -31,36 +31,38 @@ def aicc(chi2: float, n_points: int, n_parameters: int) -> float:
 
 
 def is_accepted(fit: CurveFit) -> bool:
-    """Tell whether every parameter is known to better than 50 % and, with several phases, none follows another.
+    """Tell whether every parameter is known to better than 50 % and no phase follows another one."""
+    return bool((fit.coefficients_of_variation < LARGEST_CV).all()) and fit.largest_correlation < LARGEST_CORRELATION
 
-    The correlation rule is not asked of one phase: its amplitude at time zero and its constant are always correlated
-    when the first scan is hours after the administration, and the area is well known all the same.
+
+def judged(models: Sequence[str], n_points: int) -> list[str]:
+    """Return the models that n points can judge (finite AICc); when there are none, those with the fewest parameters.
+
+    A model with infinite AICc is never kept beside one with a finite value, so it need not be fitted.
+
+    >>> judged(["mono", "mono_uptake", "bi"], 4), judged(["mono", "bi"], 3)
+    (['mono', 'mono_uptake'], ['mono'])
     """
-    if not (fit.coefficients_of_variation < LARGEST_CV).all():
-        return False
-    return fit.lambda_per_h.size == 1 or fit.largest_correlation < LARGEST_CORRELATION
+    k = {name: KINETIC_MODELS[name].n_parameters for name in models}
+    finite = [name for name in models if math.isfinite(aicc(0.0, n_points, k[name]))]
+    return finite or [name for name in models if k[name] == min(k.values()) <= n_points]
 
 
 def select(fits: Mapping[str, CurveFit]) -> str:
-    """Return the name of the model to keep; FitError when none is acceptable.
+    """Return the name of the model to keep out of fits that `judged` allowed; FitError when none is acceptable.
 
-    A model with infinite AICc is never kept beside one with a finite value. When the points are too few for every
-    model (three points, two parameters), the fewest parameters win, then the smaller chi^2. Ties go to the model that
-    stands first.
+    The smallest AICc wins; where it is infinite for all (three points, two parameters), the smallest chi^2. Ties go to
+    the model that stands first.
     """
-    k = {name: KINETIC_MODELS[name].n_parameters for name in fits}
-    score = {name: aicc(fit.chi2, fit.n_points, k[name]) for name, fit in fits.items()}
-    finite = [name for name in fits if math.isfinite(score[name])]
-    fewest = min(k.values())
-    candidates = finite or [name for name in fits if k[name] == fewest]
-    accepted = [name for name in candidates if is_accepted(fits[name])]
+    accepted = [name for name, fit in fits.items() if is_accepted(fit)]
     if not accepted:
         raise FitError(
             "no fit is well determined",
             reason="uncertain_parameters",
-            got=", ".join(f"{n} CV {100 * fits[n].coefficients_of_variation.max():.0f} %" for n in candidates),
+            got=", ".join(f"{n} CV {100 * fit.coefficients_of_variation.max():.0f} %" for n, fit in fits.items()),
             expected=f"CV below {100 * LARGEST_CV:.0f} % and correlation below {LARGEST_CORRELATION}",
         )
-    rank = {name: score[name] if finite else fits[name].chi2 for name in accepted}
+    score = {name: aicc(fits[name].chi2, fits[name].n_points, KINETIC_MODELS[name].n_parameters) for name in accepted}
+    rank = {name: fits[name].chi2 if math.isinf(score[name]) else score[name] for name in accepted}
     least = min(rank.values())
     return next(name for name in accepted if rank[name] <= least + TIE)

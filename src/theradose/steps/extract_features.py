@@ -19,7 +19,7 @@ def run(chosen: Namespace) -> None:
     """Read presets, usable patients and their images; write one row per patient, image, organ, filter and feature."""
     settings = from_json(RadiomicsSettings, chosen.settings)
     files = {modality: chosen.presets / f"{name}.yaml" for modality, name in settings.presets.items()}
-    presets = {modality: read_preset(file, modality) for modality, file in files.items()}
+    presets = {str(modality): read_preset(file, modality) for modality, file in files.items()}
     status = read_table(chosen.patients, PATIENTS)
     usable = list(status.loc[status["status"].isin(["ok", "flagged"]), "patient"])
     patients = patients_of_chunk(usable, chosen.chunk, chosen.of)

@@ -1,4 +1,4 @@
-"""The kinds of experiment: where tune, train, evaluate find what differs between organ doses and dose maps."""
+"""The kinds of experiment: where tune and train find what differs between organ doses and dose maps."""
 
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
@@ -6,15 +6,14 @@ from typing import Any
 
 import numpy as np
 
-from theradose.evaluation import organ_dose as organ_dose_evaluation
-from theradose.models import organ_dose
+from theradose.models import dose_map, organ_dose
 
 
 @dataclass(frozen=True)
 class Kind:
-    """What a kind of experiment brings.
+    """What a kind of experiment brings (how it is judged stands in `steps.evaluate`).
 
-    `load(splits, covariates, covariate_manifest, labels, pairs, settings)` reads the files it needs (the others are None)
+    `load(splits, covariates, covariate_manifest, labels, pairs, settings)` reads the files it needs (others are None)
     and returns {part: examples}: one part an organ for organ_dose, the one part "all" for dose_map. A part is tuned,
     fitted and stored by itself. Examples have `.patients` and `.partitions` (models.predictors.Examples).
     `subset(examples, patients)` keeps the examples of some patients, in their order.
@@ -22,8 +21,6 @@ class Kind:
     `calibrate(examples, prediction)` returns named arrays kept with the model, made from out-of-fold predictions of the
     training patients, without patient names (organ_dose: residuals for the interval; {} when there is nothing).
     `card(examples)` returns JSON-like facts of the training examples kept with the model (ranges, columns; {}).
-    `evaluate(settings, parts, models, truth, seed, out)` writes predictions.tsv and metrics.tsv into `out`; `models` is
-    {predictor name: models.store.Trained}, `truth` the truth folder or None.
     """
 
     load: Callable[..., dict[str, Any]]
@@ -31,16 +28,9 @@ class Kind:
     score: Callable[[Any, np.ndarray], float]
     calibrate: Callable[[Any, np.ndarray], dict[str, np.ndarray]]
     card: Callable[[Any], dict[str, Any]]
-    evaluate: Callable[..., None]
 
 
 KINDS: dict[str, Kind] = {
-    "organ_dose": Kind(
-        load=organ_dose.load,
-        subset=organ_dose.subset,
-        score=organ_dose.score,
-        calibrate=organ_dose.calibrate,
-        card=organ_dose.card,
-        evaluate=organ_dose_evaluation.evaluate,
-    ),
+    name: Kind(module.load, module.subset, module.score, module.calibrate, module.card)
+    for name, module in {"organ_dose": organ_dose, "dose_map": dose_map}.items()
 }

@@ -1,5 +1,7 @@
 """Mass balance, sink and time courses against hand-computed numbers and quadrature."""
 
+import itertools
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -9,12 +11,11 @@ from scipy.integrate import quad
 from theradose.cohort.virtual.body import body_of
 from theradose.cohort.virtual.courses import (
     BLADDER,
-    REMAINDER,
     coefficients_h,
     effective_half_life_h,
     fractions_at,
 )
-from theradose.cohort.virtual.kinetics import KINETICS, Kinetics, kinetics_of, uptake_fractions
+from theradose.cohort.virtual.kinetics import KINETICS, REMAINDER, Kinetics, kinetics_of, uptake_fractions
 from theradose.cohort.virtual.latents import Latents, draw_latents, draw_many
 from theradose.cohort.virtual.organs import ORGAN_TABLE
 from theradose.vocabulary import LESIONS
@@ -41,7 +42,8 @@ def test_uptake_of_the_reference_patient_by_hand() -> None:
     uptake = reference_uptake(100.0)
     assert uptake["kidneys"] == pytest.approx(0.034 / 0.88 / total)
     assert uptake[LESIONS] == pytest.approx(0.045 / total)
-    assert sum(uptake.values()) == pytest.approx(1.0 - 0.89 / total)
+    assert uptake["excreted"] == pytest.approx(0.70 / total)
+    assert sum(uptake.values()) == pytest.approx(1.0)
 
 
 def test_sink_and_kidney_function() -> None:
@@ -101,11 +103,11 @@ def test_coefficients_are_the_integrals_of_the_courses(organ: str) -> None:
         return float(fractions_at(found, time_h, LU177_PER_H, therapeutic=True)[organ])
 
     edges = [0.0, 1.0, 10.0, 100.0, 1000.0, 6000.0]
-    integral = sum(quad(course, a, b, epsrel=1e-10)[0] for a, b in zip(edges, edges[1:], strict=False))
+    integral = sum(quad(course, a, b, epsrel=1e-10)[0] for a, b in itertools.pairwise(edges))
     assert coefficients_h(found, LU177_PER_H, therapeutic=True)[organ] == pytest.approx(integral, rel=1e-7)
 
 
-def test_a_third_of_the_activity_is_left_after_a_day() -> None:
+def test_little_more_than_a_third_of_the_activity_is_left_after_a_day() -> None:
     many = kinetics(draw_many(np.random.default_rng(5), 2000))
     left = sum(fractions_at(many, 24.0, 0.0, therapeutic=True).values())
-    assert np.median(left) == pytest.approx(0.34, abs=0.04)
+    assert np.median(left) == pytest.approx(0.37, abs=0.02)

@@ -48,7 +48,9 @@ def test_many_patients_have_the_kinetic_names_of_one() -> None:
     many = draw_many(np.random.default_rng(1), 5).draws
     one = draw_latents(1, 0).draws
     assert set(many) < set(one)
-    assert {key for key in one if key[1] in ("receptors", "drift", "t_bio") and not key[0].startswith("lesion")} <= set(many)
+    assert {key for key in one if key[1] in ("receptors", "drift", "t_bio") and not key[0].startswith("lesion")} <= set(
+        many
+    )
     assert all(np.shape(value) == (5,) for value in many.values())
 
 

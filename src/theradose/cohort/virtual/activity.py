@@ -4,10 +4,12 @@ import numpy as np
 
 from theradose.cohort.virtual.anatomy import AIR, BODY, Anatomy
 from theradose.cohort.virtual.body import Body
-from theradose.cohort.virtual.courses import BLADDER, REMAINDER
+from theradose.cohort.virtual.courses import BLADDER
+from theradose.cohort.virtual.kinetics import REMAINDER
 from theradose.cohort.virtual.latents import Value
 from theradose.cohort.virtual.lesions import Lesion
-from theradose.cohort.virtual.organs import LUNG_G_PER_ML, SOFT_TISSUE_G_PER_ML
+from theradose.cohort.virtual.organs import SOFT_TISSUE_G_PER_ML
+from theradose.physics.engines import LUNG_G_PER_ML
 from theradose.vocabulary import LESION_LABEL_FROM, LESIONS, VOIS, organ_of, voi_of_label
 
 BLADDER_LABEL = VOIS["urinary_bladder"].label

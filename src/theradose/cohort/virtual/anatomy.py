@@ -39,6 +39,9 @@ REFERENCE_WEIGHT_KG, REFERENCE_HEIGHT_CM = 84.0, 176.0
 SHOULDER_MM = 170.0
 """Above this height head and neck begin, which do not widen with weight."""
 
+HOSTS = ("liver", "marrow")
+"""Organs that hold lesions: they take their voxels after the lesions did, and keep their own mass."""
+
 
 @dataclass(frozen=True)
 class Anatomy:
@@ -75,7 +78,7 @@ def superquadric(shape: Shape, axes: tuple[np.ndarray, np.ndarray, np.ndarray]) 
         np.abs((axis - centre) / half) ** shape.power
         for axis, centre, half in zip(axes, shape.centre_mm, shape.half_axes_mm, strict=True)
     )
-    return z[:, None, None] + y[None, :, None] + x[None, None, :]
+    return np.asarray(z[:, None, None] + y[None, :, None] + x[None, None, :])
 
 
 def _box(shape: Shape, axes: tuple[np.ndarray, np.ndarray, np.ndarray], reach: float) -> tuple[slice, slice, slice]:
@@ -104,7 +107,8 @@ def claim(labels: np.ndarray, shape: Shape, axes: tuple[np.ndarray, np.ndarray, 
             # Outside the box the measure exceeds reach^power, so nothing nearer can have been missed.
             if whole or measure[order[-1]] <= reach**shape.power:
                 z, y, x = np.unravel_index(inside[order], labels[box].shape)
-                return np.ravel_multi_index((z + box[0].start, y + box[1].start, x + box[2].start), labels.shape)
+                corner = (z + box[0].start, y + box[1].start, x + box[2].start)
+                return np.asarray(np.ravel_multi_index(corner, labels.shape))
         elif whole:
             raise SettingsError(
                 "an organ does not fit into the virtual body",
@@ -161,25 +165,37 @@ def _paint_organ(canvas: _Canvas, organ: Organ, latents: Latents, mass_g: float,
         canvas.paint(shape, VOIS[voi].label, part * mass_g / SOFT_TISSUE_G_PER_ML, organ.hu, organ.core_uptake)
 
 
-def anatomy_of(latents: Latents, body: Body, lesions: list[Lesion], spacing_mm: float) -> Anatomy:
-    """Return the label map of a patient on the grid of `spacing_mm`; lesion i of the list has label 101 + i."""
-    width = float(np.sqrt(body.weight_kg / REFERENCE_WEIGHT_KG * REFERENCE_HEIGHT_CM / body.height_cm))
-    canvas = _Canvas(grid_of(spacing_mm), BODY_HU + BODY_HU_SD * float(latents.z("body_hu")))
+def _paint_body(canvas: _Canvas, width: float) -> None:
+    """Fill head, neck and trunk; only the trunk widens with weight."""
     for name, part in BODY_PARTS.items():
         scale = width if name == "trunk" else 1.0
         half_z, half_y, half_x = part.half_axes_mm
         canvas.fill(Shape(part.centre_mm, (half_z, half_y * scale, half_x * scale), part.power), BODY, over=AIR)
-    early = [name for name in ORGAN_TABLE if name not in ("liver", "marrow")]
-    for name in early:
-        _paint_organ(canvas, ORGAN_TABLE[name], latents, float(body.mass_g[name]), width)
-    bladder = _varied(BLADDER, latents, "urinary_bladder", width)
-    canvas.paint(bladder, VOIS["urinary_bladder"].label, _ellipsoid_ml(bladder), BLADDER_HU)
+
+
+def _paint_lesions(canvas: _Canvas, lesions: list[Lesion], width: float) -> None:
+    """Paint lesions in their order from label 101 on."""
     for i, lesion in enumerate(lesions):
         z, y, x = lesion.shape.centre_mm
         shape = Shape((z, y * width, x * width), lesion.shape.half_axes_mm)
         core = NECROTIC_UPTAKE if lesion.necrotic else 1.0
         canvas.paint(shape, LESION_LABEL_FROM + i, lesion.volume_ml, lesion.hu, core)
-    for name in ("liver", "marrow"):  # after the lesions, which may sit in them
+
+
+def anatomy_of(latents: Latents, body: Body, lesions: list[Lesion], spacing_mm: float) -> Anatomy:
+    """Return the label map of a patient on the grid of `spacing_mm`; lesion i of the list has label 101 + i.
+
+    Raises SettingsError when an organ does not fit into the body.
+    """
+    width = float(np.sqrt(body.weight_kg / REFERENCE_WEIGHT_KG * REFERENCE_HEIGHT_CM / body.height_cm))
+    canvas = _Canvas(grid_of(spacing_mm), BODY_HU + BODY_HU_SD * float(latents.z("body_hu")))
+    _paint_body(canvas, width)
+    for name in [name for name in ORGAN_TABLE if name not in HOSTS]:
+        _paint_organ(canvas, ORGAN_TABLE[name], latents, float(body.mass_g[name]), width)
+    bladder = _varied(BLADDER, latents, "urinary_bladder", width)
+    canvas.paint(bladder, VOIS["urinary_bladder"].label, _ellipsoid_ml(bladder), BLADDER_HU)
+    _paint_lesions(canvas, lesions, width)
+    for name in HOSTS:
         _paint_organ(canvas, ORGAN_TABLE[name], latents, float(body.mass_g[name]), width)
     for voi, shape in LUNGS.items():
         canvas.fill(_varied(shape, latents, voi, width), VOIS[voi].label, over=BODY)

@@ -27,9 +27,11 @@ EXCRETED_WEIGHT, EGFR_REFERENCE, EGFR_EXPONENT = 0.70, 81.0, 0.6
 REMAINDER_WEIGHT = 0.19
 KIDNEY_EGFR_EXPONENT = -0.15
 
-# What no organ takes up washes out with a blood-like half-life; 12 h leaves about a third of 177Lu-PSMA-617 in the
-# body after a day (whole-body retention curves, unverified). It slows down with the same eGFR power as excretion.
-REMAINDER_T_BIO_H, REMAINDER_LOG_SD = 12.0, 0.20
+# What no organ takes up leaves the body with two half-lives: the excreted part fast, and slower where the kidneys
+# filter less; the remainder slowly. 10 h and 40 h leave 37 % of 177Lu-PSMA-617 in the body after a day
+# (whole-body retention curves, unverified).
+EXCRETED, REMAINDER = "excreted", "remainder"
+EXCRETED_T_BIO_H, REMAINDER_T_BIO_H, CLEARANCE_LOG_SD = 10.0, 40.0, 0.20
 
 
 @dataclass(frozen=True)
@@ -62,12 +64,14 @@ TUMOUR_RECEPTOR_LOG_SD = 0.55
 
 @dataclass(frozen=True)
 class Kinetics:
-    """Uptake fractions for the diagnostic and the therapeutic injection, and biological half-lives, by organ."""
+    """Uptake fractions for the diagnostic and the therapeutic injection, and biological half-lives, h.
+
+    Keys are the organs of KINETICS and `excreted` and `remainder`; the fractions of an injection add up to 1.
+    """
 
     uptake_pet: dict[str, Value]
     uptake: dict[str, Value]
     t_bio_h: dict[str, Value]
-    remainder_t_bio_h: Value
 
     def injection(self, therapeutic: bool) -> dict[str, Value]:
         """Return the uptake fractions of the therapeutic or of the diagnostic injection."""
@@ -91,19 +95,20 @@ def receptors(latents: Latents, least_drift_sd: float, therapeutic: bool) -> dic
 def uptake_fractions(
     density: dict[str, Value], mass_g: dict[str, Value], tumour_volume_ml: Value, egfr_ml_min: Value
 ) -> dict[str, Value]:
-    """Return the fraction of the injected activity that each organ of KINETICS takes up (the rest: see module)."""
+    """Return the fraction of the injected activity that goes to each organ of KINETICS, excretion and remainder."""
     weights = {
         organ: KINETICS[organ].f0 / NORMALISATION * density[organ] * mass_g[organ] / ORGAN_TABLE[organ].mass_g
         for organ in ORGAN_TABLE
     }
     weights[LESIONS] = TUMOUR_WEIGHT_PER_ML * tumour_volume_ml * density[LESIONS]
-    excreted = EXCRETED_WEIGHT * (egfr_ml_min / EGFR_REFERENCE) ** EGFR_EXPONENT
-    total = sum(weights.values()) + excreted + REMAINDER_WEIGHT
+    weights[EXCRETED] = EXCRETED_WEIGHT * (egfr_ml_min / EGFR_REFERENCE) ** EGFR_EXPONENT
+    weights[REMAINDER] = REMAINDER_WEIGHT
+    total = sum(weights.values())
     return {organ: weight / total for organ, weight in weights.items()}
 
 
 def biological_half_lives_h(latents: Latents, egfr_ml_min: Value, texture_coupling: float) -> dict[str, Value]:
-    """Return the biological half-life of every organ of KINETICS in h; see the module for the formula."""
+    """Return the biological half-life of every organ, of `excreted` and of `remainder` in h; formula: see module."""
     half_lives: dict[str, Value] = {}
     for organ, row in KINETICS.items():
         if organ == LESIONS:
@@ -112,7 +117,11 @@ def biological_half_lives_h(latents: Latents, egfr_ml_min: Value, texture_coupli
             texture, own = latents.z("texture", organ), latents.z("t_bio", organ)
         mixed = texture_coupling * texture + np.sqrt(1.0 - texture_coupling**2) * own
         half_lives[organ] = row.t_bio_h * np.exp(log_sd(row.t_bio_cv) * mixed)
-    half_lives["kidneys"] = half_lives["kidneys"] * (egfr_ml_min / EGFR_REFERENCE) ** KIDNEY_EGFR_EXPONENT
+    filtration = egfr_ml_min / EGFR_REFERENCE
+    half_lives["kidneys"] = half_lives["kidneys"] * filtration**KIDNEY_EGFR_EXPONENT
+    excreted = EXCRETED_T_BIO_H * np.exp(CLEARANCE_LOG_SD * latents.z("excreted_t_bio"))
+    half_lives[EXCRETED] = excreted * filtration**-EGFR_EXPONENT
+    half_lives[REMAINDER] = REMAINDER_T_BIO_H * np.exp(CLEARANCE_LOG_SD * latents.z("remainder_t_bio"))
     return half_lives
 
 
@@ -133,10 +142,4 @@ def kinetics_of(
         uptake_fractions(receptors(latents, least_drift_sd, therapeutic), mass_g, tumour_volume_ml, body.egfr_ml_min)
         for therapeutic in (False, True)
     )
-    washout = REMAINDER_T_BIO_H * np.exp(REMAINDER_LOG_SD * latents.z("remainder_t_bio"))
-    return Kinetics(
-        uptake_pet,
-        uptake,
-        biological_half_lives_h(latents, body.egfr_ml_min, texture_coupling),
-        washout * (body.egfr_ml_min / EGFR_REFERENCE) ** -EGFR_EXPONENT,
-    )
+    return Kinetics(uptake_pet, uptake, biological_half_lives_h(latents, body.egfr_ml_min, texture_coupling))

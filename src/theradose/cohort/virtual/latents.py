@@ -21,7 +21,7 @@ PATIENT_GROUPS: dict[str, tuple[str, ...]] = {
         "tumour_volume", "lesion_count", "tumour_receptors", "tumour_drift", "tumour_t_bio", "tumour_texture",
         "bone_fraction",
     ),
-    "clearance": ("remainder_t_bio",),
+    "clearance": ("excreted_t_bio", "remainder_t_bio"),
     "injection": ("administered", "administered_pet"),
     "history": (
         "hypertension", "diabetes", "prior_cycles", "prior_chemotherapy", "prior_arpi", "ecog", "gleason",

@@ -62,8 +62,8 @@ ORGAN_TABLE: dict[str, Organ] = {
             "kidney_left": Shape((-108, 45, 70), (55, 28, 30)),
             "kidney_right": Shape((-122, 45, -70), (55, 28, 30)),
         },
-        35, 310.0, 0.20, core_uptake=0.5,
-        source="ICRP 89, ICRP 110; CV and medulla to cortex ratio (ligand binds in the cortex) unverified",
+        35, 310.0, 0.20, core_uptake=0.7,
+        source="ICRP 89, ICRP 110; CV and uptake of medulla against cortex (ligand binds in the cortex) unverified",
     ),
     "spleen": Organ({"spleen": Shape((-38, 50, 118), (50, 30, 30))}, 45, 165.0, 0.45, source="ICRP 89: 150-180 g"),
     "liver": Organ({"liver": Shape((-38, -12, -78), (80, 75, 95))}, 55, 1750.0, 0.22, source="ICRP 89: 1700-1800 g"),
@@ -83,8 +83,6 @@ LUNGS = {
     "lung_right": Shape((80, 5, -82), (88, 80, 62)),
 }
 LUNG_HU = -750.0
-LUNG_G_PER_ML = 0.26
-"""Density of inflated lung (ICRU report 44)."""
 
 # The design's single superquadric has no neck; head, neck and trunk together hold the glands where they belong.
 BODY_PARTS = {

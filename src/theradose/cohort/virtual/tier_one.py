@@ -9,12 +9,10 @@ from theradose.cohort.virtual.difficulty import DIFFICULTY
 from theradose.cohort.virtual.kinetics import kinetics_of
 from theradose.cohort.virtual.latents import draw_many
 from theradose.cohort.virtual.organs import SOFT_TISSUE_G_PER_ML
-from theradose.physics.engines import MARROW_ABSORBED_FRACTION
+from theradose.cohort.virtual.planted import MBQ_PER_GBQ, planted_dose_gy
 from theradose.physics.nuclides import nuclide
-from theradose.physics.units import local_dose_gy
 from theradose.vocabulary import LESIONS
 
-MBQ_PER_GBQ = 1000.0
 G_PER_KG = 1000.0
 
 
@@ -37,7 +35,7 @@ def tier_one(
     masses = body.mass_g | {LESIONS: body.tumour_volume_ml * SOFT_TISSUE_G_PER_ML}
     parts = []
     for organ, mass_g in masses.items():
-        absorbed = MARROW_ABSORBED_FRACTION if organ == "marrow" else 1.0
+        tia_mbq_h = MBQ_PER_GBQ * coefficients[organ]
         columns = {
             "patient": np.arange(patients),
             "voi": organ,
@@ -48,7 +46,7 @@ def tier_one(
             "uptake_fraction_pet": kinetics.uptake_pet[organ],
             "suv_pet": kinetics.uptake_pet[organ] / mass_g * body.weight_kg * G_PER_KG,
             "t_eff_h": effective_half_life_h(kinetics.t_bio_h[organ], decay.half_life_h),
-            "dose_gy_per_gbq": absorbed * local_dose_gy(MBQ_PER_GBQ * coefficients[organ], decay.electron_kev, mass_g),
+            "dose_gy_per_gbq": planted_dose_gy(organ, tia_mbq_h, mass_g, radionuclide),
         }
         parts.append(pd.DataFrame(columns))
     return pd.concat(parts, ignore_index=True)

@@ -3,24 +3,22 @@
 import numpy as np
 import pandas as pd
 
-from theradose.cohort.virtual.activity import organ_masses_g, shares, spread, tumour_volume_ml
-from theradose.cohort.virtual.anatomy import AIR
+from theradose.cohort.virtual.activity import LUNG_LABELS, organ_masses_g, shares, spread, tumour_volume_ml
 from theradose.cohort.virtual.courses import effective_half_life_h
 from theradose.cohort.virtual.difficulty import DIFFICULTY
-from theradose.cohort.virtual.organs import LUNG_G_PER_ML, SOFT_TISSUE_G_PER_ML
+from theradose.cohort.virtual.kinetics import KINETICS
+from theradose.cohort.virtual.organs import SOFT_TISSUE_G_PER_ML
 from theradose.cohort.virtual.patient import VirtualPatient
+from theradose.cohort.virtual.planted import MBQ_PER_GBQ, planted_dose_gy
 from theradose.cohort.virtual.scanner import centre
 from theradose.cohort.virtual.scans import spect_calibration
 from theradose.imaging.volume import Volume
-from theradose.physics.engines import MARROW_ABSORBED_FRACTION
+from theradose.physics.engines import LUNG_G_PER_ML, dose_engine
 from theradose.physics.nuclides import nuclide
-from theradose.physics.units import local_dose_gy
-from theradose.vocabulary import VOIS, is_target, voi_of_label
+from theradose.vocabulary import is_target, voi_of_label
 
 CYCLE = 1
-MARROW = "marrow"
-MBQ_PER_GBQ = 1000.0
-LUNG_LABELS = (VOIS["lung_left"].label, VOIS["lung_right"].label)
+ENGINE = "local"
 
 
 def truth_of_vois(patient: VirtualPatient, radionuclide: str) -> pd.DataFrame:
@@ -39,8 +37,7 @@ def truth_of_vois(patient: VirtualPatient, radionuclide: str) -> pd.DataFrame:
             continue
         organ, part = parts[label]
         mass_g = volumes[label] * SOFT_TISSUE_G_PER_ML
-        absorbed = MARROW_ABSORBED_FRACTION if organ == MARROW else 1.0
-        dose_gy = absorbed * float(local_dose_gy(tia_mbq_h, decay.electron_kev, mass_g))
+        dose_gy = float(planted_dose_gy(organ, tia_mbq_h, mass_g, radionuclide))
         t_bio_h = float(patient.kinetics.t_bio_h[organ])
         rows.append(
             {
@@ -61,7 +58,7 @@ def truth_of_vois(patient: VirtualPatient, radionuclide: str) -> pd.DataFrame:
 
 
 def dose_map(patient: VirtualPatient, radionuclide: str) -> Volume:
-    """Return the planted dose of every voxel in Gy, float32: electrons absorbed where the decay is, no blur.
+    """Return the planted dose of every voxel in Gy, float32: absorbed where the decay is, no blur.
 
     The map carries no absorbed fraction for marrow, which holds for a VOI's mean and not for a place in it.
     """
@@ -69,9 +66,10 @@ def dose_map(patient: VirtualPatient, radionuclide: str) -> Volume:
     anatomy = patient.anatomy
     density = np.full(anatomy.labels.shape, SOFT_TISSUE_G_PER_ML)
     density[np.isin(anatomy.labels, LUNG_LABELS)] = LUNG_G_PER_ML
-    tia_mbq_h_per_ml = spread(anatomy, patient.pattern, patient.label_tia_mbq_h(decay.lambda_per_h))
-    dose = np.where(anatomy.labels == AIR, 0.0, local_dose_gy(tia_mbq_h_per_ml, decay.electron_kev, density))
-    return Volume(dose.astype(np.float32), anatomy.grid, "Gy")
+    per_ml = spread(anatomy, patient.pattern, patient.label_tia_mbq_h(decay.lambda_per_h))
+    grid = anatomy.grid
+    dose = dose_engine(ENGINE)(per_ml * grid.voxel_ml, density, grid.spacing_zyx_mm, decay)
+    return Volume(dose.astype(np.float32), grid, "Gy")
 
 
 def _derived(
@@ -87,13 +85,10 @@ def _derived(
         ("", "bsa_m2", body.bsa_m2),
         ("", "egfr_true_ml_min", body.egfr_ml_min),
         ("", "tumour_volume_ml", tumour_volume_ml(patient.anatomy)),
-        ("", "remainder_t_bio_h", kinetics.remainder_t_bio_h),
         ("", "pet_calibration", np.exp(bias)),
     ]
     found += [("", f"spect_calibration_{time:g}_h", spect_calibration(patient, time)) for time in spect_times_h]
-    found += [
-        (organ, "mass_g", mass) for organ, mass in organ_masses_g(patient.anatomy).items() if organ in kinetics.uptake
-    ]
+    found += [(organ, "mass_g", mass) for organ, mass in organ_masses_g(patient.anatomy).items() if organ in KINETICS]
     found += [(organ, "uptake_fraction", value) for organ, value in kinetics.uptake.items()]
     found += [(organ, "uptake_fraction_pet", value) for organ, value in kinetics.uptake_pet.items()]
     found += [(organ, "t_bio_h", value) for organ, value in kinetics.t_bio_h.items()]

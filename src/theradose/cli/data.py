@@ -1,0 +1,74 @@
+"""Verbs that bring data in: import a patient or a cohort, and check a data set before any work."""
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from theradose.errors import EXIT_QUARANTINED, SettingsError
+
+
+def import_data(
+    source: Annotated[Path, typer.Argument(help="Folder or .tar archive: DICOM of one patient, or NIfTI of a cohort.")],
+    *,
+    to: Annotated[Path | None, typer.Option(help="Data set to add to, e.g. data/mine; made when absent.")] = None,
+    patient: Annotated[str, typer.Option(help="New identifier; the hospital's is not kept.")] = "p001",
+    centre: Annotated[str, typer.Option(help="Centre of the patient.")] = "unknown",
+    decay_reference: Annotated[
+        str, typer.Option(help="What the numbers refer to: administration, scan_start, none, or as_declared (header).")
+    ] = "as_declared",
+    nm_unit: Annotated[str | None, typer.Option(help="Unit of NM images that state none: Bq/mL.")] = None,
+    mapping: Annotated[Path | None, typer.Option(help="TSV that says what each NIfTI file is.")] = None,
+    propose: Annotated[Path | None, typer.Option(help="Write a mapping for review instead of importing.")] = None,
+    pet_units: Annotated[str, typer.Option(help="With --propose: unit of the PET images, Bq/mL or SUV.")] = "",
+    mask_label: Annotated[
+        str, typer.Option(help="With --propose: VOI of the masks; empty: they hold labels.")
+    ] = "lesion_01",
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Add images to a data set: Bq/mL, hours after injection, masks; no names, dates or identifiers are kept."""
+    from theradose.cohort.importer import import_dicom
+    from theradose.cohort.mapping import import_mapping, propose_mapping
+
+    if propose is not None:
+        lines = propose_mapping(source, propose, pet_units=pet_units, mask_label=mask_label)
+    elif to is None:
+        raise SettingsError("import needs a data set to write to", expected="--to data/NAME")
+    elif mapping is not None:
+        lines = import_mapping(source, to, mapping)
+    else:
+        lines = import_dicom(
+            source, to, patient=patient, centre=centre, decay_reference=decay_reference, nm_unit=nm_unit
+        )
+    print(json.dumps({"lines": lines}) if as_json else "\n".join(lines))
+
+
+def check_data(
+    data: Annotated[Path, typer.Argument(help="Data set folder, e.g. data/mine.")],
+    *,
+    config: Annotated[Path | None, typer.Option(help="Study settings; defaults without it.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """List every fault of every patient; ends with code 3 when patients are quarantined. Writes nothing."""
+    from theradose.cohort.check import check_dataset
+    from theradose.cohort.layout import Dataset
+    from theradose.settings import StudySettings, load_study
+
+    study = StudySettings() if config is None else load_study(config)
+    result = check_dataset(
+        Dataset(data),
+        require=study.check.require,
+        max_time_h=study.check.max_time_h,
+        radionuclide=study.radionuclide,
+        exclude=study.cohort.exclude,
+    )
+    if as_json:
+        tables = {"patients": result.patients.to_dict("records"), "faults": result.faults.to_dict("records")}
+        print(json.dumps({**tables, "summary": result.invariant()}))
+    else:
+        for _, fault in result.faults.iterrows():
+            print(f"{fault['severity']:<5} {fault['message']}")
+        print(result.invariant())
+    if result.count("quarantined"):
+        raise typer.Exit(EXIT_QUARANTINED)

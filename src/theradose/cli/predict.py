@@ -1,0 +1,152 @@
+"""Organ doses of a new patient from a trained model."""
+
+import json
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from theradose.cohort.layout import Dataset
+    from theradose.models.store import Trained
+
+REGISTRY_PREFIX = "models:/"
+LINE = "  {:<16}{:<28}{:<10}{:<34}{}"
+
+
+def _model_folder(address: str) -> Path:
+    """Return the model folder behind a path or the address of a registered model."""
+    if address.startswith(REGISTRY_PREFIX):
+        from theradose.ops.registry import fetch_model
+
+        return fetch_model(address)
+    return Path(address)
+
+
+def _covariates(data: "Dataset", trained: "Trained") -> "pd.DataFrame":
+    """Extract from the patients' images what the model was trained on, with the presets it carries."""
+    import pandas as pd
+
+    from theradose.errors import DataError
+    from theradose.features.covariates import assemble, pre_therapy_columns
+    from theradose.features.patient import patient_features
+    from theradose.features.presets import preset_from
+
+    if "radiomics" not in trained.card:
+        raise DataError(
+            "the model does not say how its features are extracted",
+            remedy="train it with --radiomics and --presets, as the workflow does",
+            code="THR-244",
+        )
+    radiomics, organs = trained.card["radiomics"], list(trained.predictors)
+    presets = {m: preset_from(content, m, f"{m} of the model") for m, content in radiomics["presets"].items()}
+    participants = pre_therapy_columns(data.participants())[0]
+    weights = participants.set_index("patient")["weight_kg"]
+    tables = [
+        patient_features(
+            data,
+            str(patient),
+            weight_kg=float(weight),
+            presets=presets,
+            organs=organs,
+            min_voxels=radiomics["settings"]["min_voxels"],
+        )
+        for patient, weight in weights.items()
+    ]
+    return assemble(pd.concat(tables, ignore_index=True), participants, list(weights.index), organs)[0]
+
+
+def _number(value: float) -> float | None:
+    """Return a number as JSON knows it: what is missing is null."""
+    return float(value) if math.isfinite(value) else None
+
+
+def _organ(row: Any, administered_gbq: float) -> dict[str, Any]:
+    """Return one prediction as a record: Gy/GBq, and Gy for the activity that is to be given."""
+    names = {"point": "dose", "median": "median", "low": "low", "high": "high"}
+    per_gbq = {name: getattr(row, f"{column}_gy_per_gbq") for name, column in names.items()}
+    return {
+        "organ": row.voi,
+        "dose_gy_per_gbq": {name: _number(value) for name, value in per_gbq.items()},
+        "dose_gy": {name: _number(value * administered_gbq) for name, value in per_gbq.items()},
+        "in_doubt": bool(row.reasons),
+        "reasons": row.reasons,
+    }
+
+
+def _is_virtual(data: "Dataset", patient: str) -> bool:
+    """Tell whether a patient's PET was made by a computer."""
+    from theradose.imaging.nifti import read_sidecar
+
+    rows = data.rows(patient, "pet")
+    return any(bool(read_sidecar(data.root / str(file)).get("Virtual")) for file in rows["file"])
+
+
+def _report(data: "Dataset", trained: "Trained") -> dict[str, Any]:
+    """Return the predictions for all patients of a folder with what they rest on."""
+    from theradose.models.new_patients import predict_new, require_organ_dose
+    from theradose.vocabulary import RESEARCH_USE_ONLY
+
+    require_organ_dose(trained)
+    found = predict_new(trained, _covariates(data, trained))
+    given = data.participants().set_index("patient")["administered_mbq"]
+    patients = [
+        {
+            "patient": patient,
+            "virtual": _is_virtual(data, str(patient)),
+            "administered_mbq": _number(given[patient]),
+            "organs": [_organ(row, given[patient] / 1000.0) for row in rows.itertuples()],
+        }
+        for patient, rows in found.groupby("patient", sort=True)
+    ]
+    card = trained.card
+    model = {"experiment": card["experiment"], "predictor": card["predictor"], "interval": card["interval"]}
+    return {"notice": RESEARCH_USE_ONLY, "model": model, "patients": patients}
+
+
+def _cell(values: dict[str, float | None], digits: int) -> str:
+    """Return `1.23 (0.80 to 1.90)`, with a dash for what is missing."""
+    words = {name: "-" if v is None else f"{v:.{digits}f}" for name, v in values.items()}
+    return f"{words['point']} ({words['low']} to {words['high']})"
+
+
+def _show(report: dict[str, Any]) -> None:
+    """Print a report for people."""
+    model = report["model"]
+    print(report["notice"])
+    print(f"Model {model['experiment']}/{model['predictor']}; intervals cover {model['interval']:.0%} of new patients")
+    for patient in report["patients"]:
+        given = patient["administered_mbq"]
+        words = "unknown activity" if given is None else f"{given:.0f} MBq"
+        print(f"\nPatient {patient['patient']}{' (virtual)' if patient['virtual'] else ''}, {words}")
+        print(
+            LINE.format("organ", "Gy/GBq (interval)", "median", "Gy for this activity (interval)", "in doubt because")
+        )
+        for organ in patient["organs"]:
+            per_gbq, gy = organ["dose_gy_per_gbq"], organ["dose_gy"]
+            median = "-" if per_gbq["median"] is None else f"{per_gbq['median']:.3f}"
+            reasons = "; ".join(organ["reasons"])
+            line = LINE.format(organ["organ"], _cell(per_gbq, 3), median, _cell(gy, 2), reasons)
+            print(line.rstrip())
+
+
+def predict(
+    folder: Annotated[
+        Path, typer.Argument(help="Data set folder of one or more patients: PET, CT, mask, participants.")
+    ],
+    *,
+    model: Annotated[str, typer.Option(help="Model folder, or a registered model such as models:/NAME@champion.")],
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Predict dose per organ with an interval for new patients, and say where the prediction is in doubt."""
+    from theradose.cohort.layout import Dataset
+    from theradose.models.store import load_model
+
+    report = _report(Dataset(folder), load_model(_model_folder(model)))
+    if as_json:
+        print(json.dumps(report, indent=2, allow_nan=False))
+    else:
+        _show(report)

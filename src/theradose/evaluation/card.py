@@ -1,0 +1,136 @@
+"""Model cards: what a model is for, what it was made from, how well it does and where it must not be used."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from theradose.evaluation.figures import words
+from theradose.evaluation.report_scores import OUT_OF_FOLD, TEST, overall, score_sheet
+from theradose.evaluation.report_tables import Cell, Head, Sheet, count, three
+from theradose.evaluation.results import ExperimentResults, StudyResults
+from theradose.provenance import sha256_file
+
+WHAT_IT_PREDICTS = {
+    "organ_dose": "Mean absorbed dose per administered activity (Gy/GBq) of {organs}, with a prediction interval, from images and values known before the therapy.",
+    "dose_map": "A map of absorbed dose per administered activity (Gy/GBq) from pre-therapy PET and CT slices.",
+}
+LEARNED = {
+    "population_mean": "Nothing about the patient: the geometric mean dose of the training patients.",
+    "pet_scaled": "Physics alone: dose proportional to the organ's PET uptake over body weight, one factor fitted.",
+    "pet_scaled_map": "Physics alone: dose proportional to the PET, one factor fitted.",
+    "ridge": "Linear regression of the log dose on selected covariates with a quadratic penalty.",
+    "hybrid": "Physics carries the dose; a strongly shrunk linear regression learns what it leaves unexplained.",
+    "mlp": "A small multi-layer perceptron on the covariates.",
+    "unet": "A two-dimensional U-Net on PET and CT slices.",
+    "unet_residual": "A two-dimensional U-Net that corrects the PET-scaled map.",
+}
+NOT_FOR = (
+    "Not for clinical use: neither for choosing an activity nor for judging a treatment.",
+    "Not for other radionuclides, ligands, scanners or voxel sizes than those it was trained on.",
+    "Not for patients outside the ranges below; the predict command says so and names the value.",
+)
+
+
+def limits_of(study: StudyResults, trained_on: int) -> list[str]:
+    """Return what must be known before a score of this model is believed."""
+    found = []
+    if study.virtual:
+        found.append(
+            "Trained and scored on virtual patients. Texture is tied to kinetics by assumption; real patients will differ, "
+            "and no score here is evidence about them."
+        )
+    found.append("Labels come from SPECT images and carry their own error; scores against the label contain it.")
+    found.append(f"{count(trained_on, 'training patient')}: rare anatomy and rare kinetics are not represented.")
+    centres = sorted(set(study.table("splits")["centre"]))
+    if centres:
+        found.append(f"Centres seen: {', '.join(centres)}. A new centre is outside of what was tested.")
+    return found
+
+
+def _nested(values: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
+    """Return the leaves of a JSON-like mapping as (dotted name, value in words)."""
+    rows: list[tuple[str, str]] = []
+    for name, value in values.items():
+        if isinstance(value, Mapping):
+            rows += _nested(value, f"{prefix}{name}.")
+        elif isinstance(value, list) and len(value) == 2 and all(isinstance(v, int | float) for v in value):
+            rows.append((f"{prefix}{name}", f"{three(value[0])} to {three(value[1])}"))
+        elif isinstance(value, float):
+            rows.append((f"{prefix}{name}", three(value)))
+        elif isinstance(value, list):
+            rows.append((f"{prefix}{name}", ", ".join(three(v) if isinstance(v, float) else str(v) for v in value)))
+        else:
+            rows.append((f"{prefix}{name}", str(value)))
+    return rows
+
+
+def facts(values: Mapping[str, Any], name: str = "Fact", value: str = "Value") -> Sheet | None:
+    """Return a JSON-like mapping as a table of two columns, None when it is empty."""
+    rows = [[Cell(words(key)), Cell(text)] for key, text in _nested(values)]
+    return Sheet([Head(name, number=False), Head(value, number=False)], rows) if rows else None
+
+
+def _subgroups(experiment: ExperimentResults, predictor: str) -> Sheet | None:
+    """Return the test error of one predictor by organ against each reference, None without organ scores."""
+    metrics = experiment.metrics
+    own = metrics[(metrics["predictor"] == predictor) & (metrics["partition"] == TEST) & (metrics["metric"] == "mape")]
+    if own.empty:
+        return None
+    rows = [
+        [
+            Cell(words(str(r["voi"]))),
+            Cell(str(r["reference"])),
+            Cell(three(r["value"])),
+            Cell(f"{three(r['low'])} to {three(r['high'])}"),
+            Cell(str(r["n"])),
+        ]
+        for r in own.to_dict("records")
+    ]
+    heads = [
+        Head("Organ", number=False),
+        Head("Against", number=False),
+        Head("MAPE", "%"),
+        Head("95 % interval", "%"),
+        Head("Patients"),
+    ]
+    return Sheet(heads, rows)
+
+
+def model_card(study: StudyResults, experiment: ExperimentResults, predictor: str) -> dict[str, Any]:
+    """Return everything a card shows: intended use, data, training, scores, limits, versions and hashes."""
+    folder = experiment.folder / predictor
+    model = experiment.record(predictor, "model/model.json")
+    provenance = experiment.record(predictor, "provenance.json")
+    about, parts = dict(model.get("card", {})), dict(model.get("parts", {}))
+    trained = {part: entry.get("state", {}).get("parameters", {}) for part, entry in parts.items()}
+    splits = study.table("splits")["partition"].value_counts()
+    organs = ", ".join(words(part) for part in parts if part != "all") or "the body"
+    files = [folder / "model" / name for name in ("model.json", "weights.safetensors")]
+    references = [r for r in ("truth", "label") if (experiment.metrics["reference"] == r).any()]
+    scores = [
+        (
+            f"{'test patients' if partition == TEST else 'training patients, out of fold'}, against the {reference}",
+            sheet,
+        )
+        for partition in (TEST, OUT_OF_FOLD)
+        for reference in references
+        if (sheet := score_sheet(experiment, reference, partition, overall(experiment.metrics), predictor)) is not None
+    ]
+    return {
+        "experiment": experiment.name, "title": experiment.title, "predictor": predictor,
+        "role": "baseline" if predictor in experiment.baselines else "model",
+        "purpose": WHAT_IT_PREDICTS[experiment.about["kind"]].format(organs=organs),
+        "how": LEARNED.get(predictor, ""), "not_for": NOT_FOR,
+        "limits": limits_of(study, int(splits.get("train", 0))),
+        "split": {name: int(splits.get(name, 0)) for name in ("train", "validation", "test")},
+        "data": facts(about.get("parts", {}), "Training data", "Value or range"),
+        "parameters": facts(trained, "Hyperparameter"),
+        "scores": scores, "subgroups": _subgroups(experiment, predictor),
+        "interval": about.get("interval"), "seed": about.get("seed", study.settings.seed),
+        "hashes": {path.name: sha256_file(path) for path in files if path.is_file()},
+        "inputs": dict(provenance.get("inputs", {})), "code": provenance.get("code", ""), "version": provenance.get("version", ""),
+    }  # fmt: skip
+
+
+def card_file(card: Mapping[str, Any]) -> str:
+    """Return the file name of a card, `<experiment>-<predictor>.html`."""
+    return f"{card['experiment']}-{card['predictor']}.html"

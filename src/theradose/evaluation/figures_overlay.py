@@ -1,0 +1,145 @@
+"""The dose map of a patient over the CT, with labelled isodose lines."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patheffects import withStroke
+from scipy.ndimage import zoom
+
+from theradose.evaluation.figures import INK, WIDTH_IN, canvas, image_axis, styled
+from theradose.evaluation.figures_planes import Slice, axial, colour_bar, coordinates_mm, coronal, side_marks
+from theradose.imaging.volume import Volume
+
+CT_WINDOW_HU = (-160.0, 240.0)
+DOSE_MAP = "inferno"
+NICE = np.array([1.0, 2.0, 5.0])
+LINES = 4
+ISO_COLOURS = ("#7fd3ff", "#c8f7b0", "#ffffff", "#ff9eb5")
+SMOOTH = 4
+VISIBLE = 0.06
+"""Part of the scale below which the colour wash fades out, so that the CT stays visible where there is next to no dose."""
+AIR_HU = -500.0
+MARGIN_MM = 18.0
+NEAR_MM = 20.0
+STROKE = [withStroke(linewidth=1.8, foreground="#101010")]
+LEGEND_STROKE = [withStroke(linewidth=3.2, foreground="#3a3a3a")]
+
+
+def nice_levels(highest: float, count: int = LINES) -> list[float]:
+    """Return up to `count` round numbers (1, 2, 5 x 10^k) below a value, ascending.
+
+    >>> nice_levels(30.0)
+    [2.0, 5.0, 10.0, 20.0]
+    """
+    if not highest > 0:
+        return []
+    decades = 10.0 ** np.arange(-4, 5)
+    levels = np.outer(decades, NICE).ravel()
+    return [float(level) for level in levels[levels < 0.95 * highest][-count:]]
+
+
+def _isodose(axes: Axes, fine: np.ndarray, dose: Slice, levels: Sequence[float]) -> None:
+    """Draw the isodose lines of a plane and write each level once, at the top of its longest line."""
+    for index, level in enumerate(levels):
+        if not fine.min() < level < fine.max():
+            continue
+        colour = ISO_COLOURS[index % len(ISO_COLOURS)]
+        lines = axes.contour(fine, [level], colors=[colour], linewidths=1.0, extent=dose.extent_mm, origin="lower")
+        longest = max(lines.allsegs[0], key=len)
+        x, y = longest[longest[:, 1].argmax()]
+        left, right, bottom, top = axes.viewLim.x0, axes.viewLim.x1, axes.viewLim.y0, axes.viewLim.y1
+        if left < x < right and bottom < y < top:
+            axes.annotate(
+                f"{level:g} Gy", (x, y), (0, 2 + 8 * (len(levels) - 1 - index)), textcoords="offset points", fontsize=7,
+                color=colour, ha="center", path_effects=STROKE, annotation_clip=True, zorder=6,
+            )  # fmt: skip
+
+
+def _dose_axis(axes: Axes, background: Slice | None, dose: Slice, high: float, levels: Sequence[float]) -> None:
+    """Draw one plane: CT in grey, dose as a colour wash that fades out below, isodose lines with their labels."""
+    image_axis(axes)
+    axes.set_facecolor("black")
+    if background is not None:
+        low_hu, high_hu = CT_WINDOW_HU
+        axes.imshow(
+            background.values, cmap="gray", vmin=low_hu, vmax=high_hu, extent=background.extent_mm, origin="lower",
+            interpolation="bilinear",
+        )  # fmt: skip
+    fine = np.clip(zoom(dose.values.astype(float), SMOOTH, order=1, mode="nearest", grid_mode=True), 0, None)
+    opacity = np.clip((fine / high - VISIBLE / 2) / VISIBLE, 0, 1) * (0.65 if background is not None else 1.0)
+    axes.imshow(
+        fine, cmap=DOSE_MAP, vmin=0, vmax=high, alpha=opacity, extent=dose.extent_mm, origin="lower",
+        interpolation="nearest",
+    )  # fmt: skip
+    shown = view(background, dose)
+    axes.set_xlim(shown[0], shown[1])
+    axes.set_ylim(shown[2], shown[3])
+    _isodose(axes, fine, dose, levels)
+    side_marks(axes, Slice(dose.values, shown), "#e6e6e6")
+
+
+def view(background: Slice | None, dose: Slice) -> tuple[float, float, float, float]:
+    """Return the part of a plane that is worth showing (mm): the body, or else where there is dose, with a margin."""
+    plane = dose if background is None else background
+    there = plane.values > (AIR_HU if background is not None else 0.02 * float(dose.values.max()))
+    if not there.any():
+        return plane.extent_mm
+    left, right, bottom, top = plane.extent_mm
+    rows, columns = np.nonzero(there.any(axis=1))[0], np.nonzero(there.any(axis=0))[0]
+    dy, dx = (top - bottom) / there.shape[0], (right - left) / there.shape[1]
+    return (
+        max(left, left + dx * columns[0] - MARGIN_MM), min(right, left + dx * (columns[-1] + 1) + MARGIN_MM),
+        max(bottom, bottom + dy * rows[0] - MARGIN_MM), min(top, bottom + dy * (rows[-1] + 1) + MARGIN_MM),
+    )  # fmt: skip
+
+
+def hottest_z_mm(dose: Volume) -> float:
+    """Return the height (mm) of the axial plane that holds the highest dose."""
+    z, _, _ = coordinates_mm(dose)
+    return float(z[int(dose.values.max(axis=(1, 2)).argmax())])
+
+
+@styled
+def dose_overlay(dose: Volume, background: Volume | None, centre_zy_mm: tuple[float, float]) -> Figure:
+    """Return planes of a dose map (Gy) over the CT (HU): coronal and axial through a point (z, y) in mm, and hottest.
+
+    All planes share one colour scale and the same isodose levels.
+    """
+    z_mm, y_mm = centre_zy_mm
+    cuts = {"Coronal": (coronal, y_mm), "Axial": (axial, z_mm)}
+    if abs(hottest_z_mm(dose) - z_mm) > NEAR_MM:
+        cuts["Axial, highest dose"] = (axial, hottest_z_mm(dose))
+    planes = {title: cut(dose, place) for title, (cut, place) in cuts.items()}
+    behind = {title: None if background is None else cut(background, place) for title, (cut, place) in cuts.items()}
+    values = np.concatenate([plane.values.ravel() for plane in planes.values()])
+    high = max(float(np.percentile(values[values > 0], 99.0)) if (values > 0).any() else 0.0, 1e-6)
+    levels = nice_levels(float(values.max()))
+    figure, axes = _overlay_axes([view(behind[title], plane) for title, plane in planes.items()])
+    for axis, (title, plane) in zip(axes, planes.items(), strict=True):
+        _dose_axis(axis, behind[title], plane, high, levels)
+        axis.set_title(title)
+    colour_bar(figure, axes, DOSE_MAP, (0, high), "absorbed dose (Gy)")
+    marks = [
+        Line2D([], [], color=ISO_COLOURS[i % len(ISO_COLOURS)], label=f"{level:g} Gy", path_effects=LEGEND_STROKE)
+        for i, level in reversed(list(enumerate(levels)))
+    ]
+    legend = figure.legend(handles=marks, title="isodose", loc="outside right center", alignment="left")
+    legend.get_title().set_color(INK)
+    return figure
+
+
+def _overlay_axes(views: Sequence[tuple[float, float, float, float]]) -> tuple[Figure, list[Axes]]:
+    """Return a figure with the coronal plane on the left and the axial ones stacked beside it, all on one scale."""
+    sizes = [(right - left, top - bottom) for left, right, bottom, top in views]
+    widths = [sizes[0][0], max(width for width, _ in sizes[1:])]
+    height = max(sizes[0][1], sum(h for _, h in sizes[1:]))
+    # 1.9 inches for colour bar and legend, half an inch for the titles.
+    scale = min((WIDTH_IN - 1.9) / sum(widths), 5.6 / height)
+    figure = canvas(scale * sum(widths) + 1.9, scale * height + 0.5)
+    names = ["a", "b", "c"][: len(sizes)]
+    mosaic = [["a", name] for name in names[1:]]
+    panels = figure.subplot_mosaic(mosaic, width_ratios=widths, height_ratios=[h for _, h in sizes[1:]])
+    return figure, [panels[name] for name in names]

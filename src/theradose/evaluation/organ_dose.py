@@ -1,0 +1,125 @@
+"""Judge organ-dose models on patients they have not seen: the test partition, and training patients out of fold."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from theradose.evaluation.score_table import score_table
+from theradose.models.examples import OrganExamples, subset
+from theradose.models.organ_dose import RESIDUALS, Doses, natural
+from theradose.models.store import Trained
+from theradose.settings import ExperimentSettings
+from theradose.tables import METRICS, PREDICTIONS, TRUTH_VOI, read_table, write_table
+from theradose.vocabulary import organ_of
+
+TRAIN, NOT_IN_A_FOLD = "train", -1
+
+
+def true_doses(truth: Path) -> dict[tuple[str, str], float]:
+    """Return the planted dose (Gy/GBq) of patients and organs in their first cycle.
+
+    VOIs of one organ are averaged by mass: the dose of both kidneys together is their energy over their mass.
+    """
+    table = read_table(truth / "truth_voi.parquet", TRUTH_VOI)
+    table = table[table["cycle"] == table.groupby("patient")["cycle"].transform("min")]
+    table = table.assign(organ=table["voi"].map(organ_or_voi), energy=table["dose_gy_per_gbq"] * table["mass_g"])
+    sums = table.groupby(["patient", "organ"])[["energy", "mass_g"]].sum()
+    means = sums["energy"] / sums["mass_g"]
+    return dict(zip(means.index, means.to_numpy(float).tolist(), strict=True))
+
+
+def organ_or_voi(voi: str) -> str:
+    """Return the organ of a VOI; a name that is an organ's already stays."""
+    try:
+        return organ_of(voi)
+    except KeyError:
+        return voi
+
+
+def out_of_fold_doses(log_dose: np.ndarray, observed: np.ndarray, level: float) -> Doses:
+    """Return doses with intervals for training patients, each from the residuals of all others (jackknife)."""
+    residuals = observed - log_dose
+    one_by_one = [natural(log_dose[[i]], np.delete(residuals, i), level) for i in range(len(log_dose))]
+    parts = {
+        name: np.concatenate([getattr(d, name) for d in one_by_one]) for name in ("point", "median", "low", "high")
+    }
+    return Doses(**parts)
+
+
+def rows_of(
+    predictor: str,
+    examples: OrganExamples,
+    doses: Doses,
+    *,
+    folds: Mapping[str, int],
+    truth: Mapping[tuple[str, str], float],
+) -> pd.DataFrame:
+    """Return the rows of the prediction table for one predictor, organ and partition."""
+    return pd.DataFrame(
+        {
+            "predictor": predictor,
+            "patient": list(examples.patients),
+            "voi": examples.organ,
+            "partition": list(examples.partitions),
+            "fold": [folds.get(p, NOT_IN_A_FOLD) for p in examples.patients],
+            "predicted_gy_per_gbq": doses.point,
+            "median_gy_per_gbq": doses.median,
+            "low_gy_per_gbq": doses.low,
+            "high_gy_per_gbq": doses.high,
+            "label_gy_per_gbq": examples.dose,
+            "truth_gy_per_gbq": [truth.get((p, examples.organ), np.nan) for p in examples.patients],
+        }
+    )
+
+
+def predict_all(
+    settings: ExperimentSettings,
+    parts: Mapping[str, OrganExamples],
+    models: Mapping[str, Trained],
+    *,
+    folds: Mapping[str, int],
+    truth: Mapping[tuple[str, str], float],
+) -> pd.DataFrame:
+    """Return what every model predicts for every patient: out of fold in training, by the final model elsewhere."""
+    tables = []
+    for name, model in models.items():
+        for organ, examples in parts.items():
+            partition = np.array(examples.partitions)
+            inside = subset(
+                examples, [p for p, where in zip(examples.patients, partition, strict=True) if where == TRAIN]
+            )
+            outside = subset(examples, [p for p in examples.patients if p not in set(inside.patients)])
+            own = out_of_fold_doses(model.out_of_fold[organ], inside.log_dose, settings.interval)
+            tables.append(rows_of(name, inside, own, folds=folds, truth=truth))
+            if len(outside):
+                log_dose = model.predictors[organ].predict(outside)
+                doses = natural(log_dose, model.calibration[organ][RESIDUALS], settings.interval)
+                tables.append(rows_of(name, outside, doses, folds=folds, truth=truth))
+    return pd.concat(tables, ignore_index=True)
+
+
+def evaluate(
+    *,
+    settings: ExperimentSettings,
+    parts: Mapping[str, OrganExamples],
+    models: Mapping[str, Trained],
+    folds: Mapping[str, int],
+    truth: Path | None,
+    seed: int,
+    out: Path,
+) -> None:
+    """Write predictions.tsv and metrics.tsv of an experiment into a folder; `folds` gives the fold of each patient."""
+    planted = {} if truth is None else true_doses(truth)
+    predictions = predict_all(settings, parts, models, folds=folds, truth=planted)
+    scores = score_table(
+        predictions,
+        experiment=settings.name,
+        organs=settings.organs,
+        baselines=settings.baselines,
+        predictors=list(models),
+        seed=seed,
+    )
+    write_table(predictions, out / "predictions.tsv", PREDICTIONS)
+    write_table(scores, out / "metrics.tsv", METRICS)

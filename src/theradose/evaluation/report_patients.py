@@ -1,0 +1,214 @@
+"""The report's pages on single patients: images at each time point, curves, dose map, dose-volume histograms."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from theradose.evaluation.figures import Picture, as_png, as_svg, sort_organs, words
+from theradose.evaluation.figures_doses import dose_volume
+from theradose.evaluation.figures_kinetics import time_activity
+from theradose.evaluation.figures_overlay import dose_overlay
+from theradose.evaluation.figures_planes import coordinates_mm
+from theradose.evaluation.figures_projections import projections
+from theradose.evaluation.report_tables import DASH, Cell, Head, Sheet, three, words_cell
+from theradose.evaluation.results import StudyResults
+from theradose.imaging.nifti import read_volume
+from theradose.imaging.volume import Volume
+from theradose.physics.nuclides import nuclide
+from theradose.vocabulary import LESIONS, VOIS, is_target
+
+EXAMPLES = 2
+LEADING_ORGANS = ("kidneys", LESIONS, "liver")
+MODEL_NAMES = {
+    "mono": "mono-exponential", "mono_uptake": "mono-exponential with uptake", "bi": "bi-exponential",
+    "population": "population half-life",
+}  # fmt: skip
+
+
+def example_patients(study: StudyResults, count: int = EXAMPLES) -> dict[str, str]:
+    """Return patients to show, each with the reason for the choice: the middle and the highest dose of one organ."""
+    organs = study.organs
+    led = next((organ for organ in LEADING_ORGANS if (organs["voi"] == organ).any()), None)
+    if led is None:
+        with_curves = sorted(set(study.table("tac")["patient"]))
+        return dict.fromkeys((with_curves or study.usable)[:1], "the first patient")
+    doses = organs[organs["voi"] == led].sort_values(["dose_gy_per_gbq", "patient"])["patient"].tolist()
+    if len(doses) == 1:
+        return {doses[0]: "the only patient"}
+    chosen = {
+        doses[len(doses) // 2]: f"the middle dose to {words(led)}",
+        doses[-1]: f"the highest dose to {words(led)}",
+    }
+    return dict(list(chosen.items())[:count])
+
+
+def _time(hours: float) -> str:
+    """Return a time after administration in words."""
+    return f"{hours:.3g} h"
+
+
+def spect_images(study: StudyResults, patient: str) -> list[tuple[str, Volume]]:
+    """Return the SPECT images of a patient's first cycle with their titles, as the dose was computed from them."""
+    rows = study.images("quantify")
+    rows = rows[(rows["patient"] == patient) & (rows["role"] == "spect") & (rows["cycle"] == 1)].sort_values("time_h")
+    return [(f"SPECT {_time(r['time_h'])}", read_volume(r["path"], "Bq/mL")) for r in rows.to_dict("records")]
+
+
+def pet_images(study: StudyResults, patient: str) -> list[tuple[str, Volume]]:
+    """Return the first PET of a patient with its title, nothing when there is none."""
+    rows = study.data.rows(patient, "pet")
+    return [] if rows.empty else [(f"PET {_time(float(rows['time_h'].iloc[0]))}", study.data.load(rows.iloc[0]))]
+
+
+def dose_image(study: StudyResults, patient: str) -> Volume | None:
+    """Return the dose map of a patient's first cycle in Gy, None when there is none."""
+    rows = study.images("dose")
+    rows = rows[(rows["patient"] == patient) & (rows["role"] == "dose") & (rows["cycle"] == 1)]
+    return None if rows.empty else read_volume(rows["path"].iloc[0], "Gy")
+
+
+def _first(study: StudyResults, patient: str, modality: str) -> Volume | None:
+    """Return a patient's first image of a kind, None when there is none."""
+    rows = study.data.rows(patient, modality)
+    return None if rows.empty else study.data.load(rows.iloc[0])
+
+
+def plane_through(dose: Volume, mask: Volume | None) -> tuple[float, float]:
+    """Return z and y (mm) of the planes to show: through the middle of the kidneys, or through the highest dose."""
+    labels = [VOIS[name].label for name in ("kidney_left", "kidney_right")]
+    if mask is not None and np.isin(mask.values, labels).any():
+        z, y, _ = coordinates_mm(mask)
+        iz, iy, _ = np.nonzero(np.isin(mask.values, labels))
+        return float(np.median(z[iz])), float(np.median(y[iy]))
+    z, y, _ = coordinates_mm(dose)
+    iz, iy, _ = np.unravel_index(int(dose.values.argmax()), dose.values.shape)
+    return float(z[iz]), float(y[iy])
+
+
+def images_picture(study: StudyResults, patient: str) -> Picture | None:
+    """Return the projections of PET and of every SPECT time point, None without images."""
+    pet, spect = pet_images(study, patient), spect_images(study, patient)
+    if not pet and not spect:
+        return None
+    return as_png(
+        projections(pet, spect),
+        f"Maximum-intensity projections of patient {patient}",
+        "Coronal maximum-intensity projections. All SPECT time points share one scale (activity at the time of the scan, "
+        "so physical decay is visible); its end is the 99.5th percentile, hotter voxels are black.",
+    )
+
+
+def curves_picture(study: StudyResults, patient: str) -> Picture | None:
+    """Return the time-activity curves of the first cycle, None without any."""
+    tac, tiac = study.table("tac"), study.table("tiac")
+    tac = tac[(tac["patient"] == patient) & (tac["cycle"] == 1)]
+    tac = tac[tac["voi"].isin(set(tiac["voi"]))] if not tiac.empty else tac
+    if tac.empty:
+        return None
+    tiac = tiac[(tiac["patient"] == patient) & (tiac["cycle"] == 1)]
+    half_life_h = nuclide(study.settings.radionuclide).half_life_h
+    return as_svg(
+        time_activity(tac, tiac, half_life_h),
+        f"Time-activity curves of patient {patient}",
+        "Filled marks: activity corrected for recovery and spill-in, with one standard uncertainty. Open grey marks: as the "
+        "image shows it. Line and band: fit with one standard uncertainty. Black dashes: physical decay of "
+        f"{study.settings.radionuclide} ({half_life_h:.4g} h) from the highest point. Left: solid, circles; right: dashed, squares.",
+    )
+
+
+def dose_picture(study: StudyResults, patient: str) -> Picture | None:
+    """Return the dose map over the CT, None without a dose map."""
+    dose = dose_image(study, patient)
+    if dose is None or not (dose.values > 0).any():
+        return None
+    ct = _first(study, patient, "ct")
+    under = "over the CT" if ct is not None else "(the data set has no CT)"
+    return as_png(
+        dose_overlay(dose, ct, plane_through(dose, _first(study, patient, "mask"))),
+        f"Absorbed dose of patient {patient} {under}",
+        f"Absorbed dose {under}; planes through the middle of the kidneys (else through the highest dose) and through the highest dose. "
+        "One colour scale; isodose lines in Gy.",
+    )
+
+
+def dvh_picture(study: StudyResults, patient: str) -> Picture | None:
+    """Return the dose-volume histograms of the first cycle, None without any."""
+    dvh = study.table("dvh")
+    dvh = dvh[(dvh["patient"] == patient) & (dvh["cycle"] == 1)]
+    if dvh.empty:
+        return None
+    text = "Cumulative dose-volume histograms from the dose map; the mark is D50, the dose that half of the volume gets at least."
+    return as_svg(dose_volume(dvh), f"Dose-volume histograms of patient {patient}", text)
+
+
+def dose_table(study: StudyResults, patient: str) -> Sheet | None:
+    """Return TIA, half-life and dose of every VOI of a patient with its uncertainty and remarks; None without fits."""
+    tiac, dose = study.table("tiac"), study.table("organ_dose")
+    tiac = tiac[(tiac["patient"] == patient) & (tiac["cycle"] == 1) & tiac["voi"].map(is_target).astype(bool)]
+    if tiac.empty:
+        return None
+    doses = dose[(dose["patient"] == patient) & (dose["cycle"] == 1) & (dose["level"] == "voi")].set_index("voi")
+    rows = []
+    for voi in sort_organs(tiac["voi"]):
+        fit = tiac[tiac["voi"] == voi].iloc[0]
+        own = doses.loc[voi] if voi in doses.index else None
+        rows.append([Cell(words(voi)), *_fit_cells(fit), *_dose_cells(own), _remark(fit, own)])
+    heads = [
+        Head("VOI", number=False), Head("Model", number=False), Head("Effective half-life", "h"), Head("TIA", "MBq·h"), Head("TIAC", "h"),
+        Head("Volume", "mL"), Head("Dose", "Gy"), Head("uncorrected", "Gy"), Head("Dose", "Gy/GBq"), Head("Remarks", number=False),
+    ]  # fmt: skip
+    return Sheet(heads, rows, "± one standard uncertainty.")
+
+
+def _with_std(value: float, std: float) -> Cell:
+    """Return a value with its standard uncertainty below it."""
+    return Cell(three(value), "with-std", f"± {three(std, 2)}")
+
+
+def _fit_cells(fit: "pd.Series[Any]") -> list[Cell]:
+    """Return model, half-life, TIA and TIAC of a VOI."""
+    refused = "warn" if fit["reason"] else ""
+    return [
+        Cell(MODEL_NAMES.get(fit["model"], words(fit["model"])), refused),
+        Cell(three(fit["t_eff_h"])),
+        _with_std(fit["tia_mbq_h"], fit["tia_std_mbq_h"]),
+        _with_std(fit["tiac_h"], fit["tiac_std_h"]),
+    ]
+
+
+def _dose_cells(own: "pd.Series[Any] | None") -> list[Cell]:
+    """Return volume and doses of a VOI, dashes for a region that gets no dose of its own."""
+    if own is None:
+        return [Cell(DASH, "muted")] * 4
+    return [
+        Cell(three(own["volume_ml"])),
+        _with_std(own["dose_gy"], own["dose_std_gy"]),
+        Cell(three(own["dose_uncorrected_gy"]), "muted"),
+        Cell(three(own["dose_gy_per_gbq"])),
+    ]
+
+
+def _remark(fit: "pd.Series[Any]", own: "pd.Series[Any] | None") -> Cell:
+    """Return why a fit was refused, and the flags of fit and dose."""
+    flags = [] if own is None else str(own["flags"]).replace(";", ",").split(",")
+    flags += str(fit["flags"]).replace(";", ",").split(",")
+    parts = [f"fit refused: {words(str(fit['reason']))}"] if fit["reason"] else []
+    parts += [words(flag.strip()) for flag in dict.fromkeys(flags) if flag.strip()]
+    return words_cell("; ".join(dict.fromkeys(parts)), "warn")
+
+
+def patient_pages(study: StudyResults) -> Sequence[dict[str, Any]]:
+    """Return what is shown of each example patient, none when there are neither images nor curves."""
+    centres = study.table("patients").set_index("patient")["centre"]
+    pages = []
+    for patient, why in example_patients(study).items():
+        page = {
+            "patient": patient, "why": why, "centre": centres.get(patient, ""), "images": images_picture(study, patient),
+            "curves": curves_picture(study, patient), "dose": dose_picture(study, patient),
+            "dvh": dvh_picture(study, patient), "table": dose_table(study, patient),
+        }  # fmt: skip
+        if any(page[part] is not None for part in ("images", "curves", "dose", "dvh")):
+            pages.append(page)
+    return pages

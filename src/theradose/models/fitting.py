@@ -1,0 +1,57 @@
+"""Fit one predictor to every part of an experiment: the final model, and its calibration from fits on folds."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from theradose.models.folds import Folds, Subset, fit_seed, out_of_fold
+from theradose.models.predictors import Predictor, TrainingPlan
+
+FINAL = -1
+
+
+@dataclass
+class Fitted:
+    """What training gives, for each part: the fitted predictor, arrays for intervals, facts, scores; and the history."""
+
+    predictors: dict[str, Predictor] = field(default_factory=dict)
+    calibration: dict[str, dict[str, np.ndarray]] = field(default_factory=dict)
+    out_of_fold: dict[str, np.ndarray] = field(default_factory=dict)
+    cards: dict[str, dict[str, Any]] = field(default_factory=dict)
+    scores: dict[str, float] = field(default_factory=dict)
+    history: list[dict[str, Any]] = field(default_factory=list)
+
+    def summary(self) -> dict[str, dict[str, Any]]:
+        """Return hyperparameters, out-of-fold score and facts of each part."""
+        return {
+            part: {"parameters": model.parameters, "score": self.scores[part], **self.cards[part]}
+            for part, model in self.predictors.items()
+        }
+
+
+def fit_parts(
+    predictor: type[Predictor],
+    parts: Mapping[str, Any],
+    parameters: Mapping[str, Mapping[str, Any]],
+    *,
+    folds: Folds,
+    subset: Subset,
+    score: Callable[[Any, np.ndarray], float],
+    calibrate: Callable[[Any, np.ndarray], dict[str, np.ndarray]],
+    card: Callable[[Any], dict[str, Any]],
+    seed: int,
+    training: TrainingPlan,
+) -> Fitted:
+    """Fit a predictor to the training examples of each part with the part's own hyperparameters."""
+    found = Fitted()
+    for part, examples in parts.items():
+        own = parameters[part]
+        predicted = out_of_fold(predictor, own, examples, folds=folds, subset=subset, seed=seed, training=training)
+        found.out_of_fold[part], found.calibration[part] = predicted, calibrate(examples, predicted)
+        found.cards[part], found.scores[part] = card(examples), score(examples, predicted)
+        found.predictors[part] = predictor(**own)
+        rows = found.predictors[part].fit(examples, seed=fit_seed(seed, FINAL), training=training)
+        found.history += [{"part": part, **row} for row in rows]
+    return found

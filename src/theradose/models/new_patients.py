@@ -1,0 +1,76 @@
+"""Organ doses of patients a trained model has never seen, with every reason for doubt beside the number."""
+
+from collections.abc import Hashable
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from theradose.errors import DataError
+from theradose.models.examples import NEEDED, OrganExamples, why_not
+from theradose.models.organ_dose import RESIDUALS, natural, outside
+from theradose.models.predictors import TEST
+from theradose.models.store import Trained
+
+COLUMNS = ("patient", "voi", "dose_gy_per_gbq", "median_gy_per_gbq", "low_gy_per_gbq", "high_gy_per_gbq", "reasons")
+# More than half of the inputs filled with training medians is a prediction for somebody else.
+MISSING_ABOVE = 0.5
+
+
+def input_columns(trained: Trained) -> list[str]:
+    """Return every covariate that one of the model's predictors or its training range needs, sorted."""
+    used = {name for predictor in trained.predictors.values() for name in predictor.state().get("columns", [])}
+    ranges = {name for part in trained.card["parts"].values() for name in part["ranges"]}
+    return sorted(used | ranges | set(NEEDED))
+
+
+def require_organ_dose(trained: Trained) -> None:
+    """Raise DataError when a model does not predict organ doses."""
+    if trained.card.get("kind") != "organ_dose":
+        raise DataError("the model predicts no organ doses", got=trained.card.get("kind"), expected="organ_dose")
+
+
+def _missing(trained: Trained, organ: str, values: dict[str, float]) -> list[str]:
+    """Return a reason when the organ's predictor finds too few of its inputs."""
+    used = trained.predictors[organ].state().get("columns", [])
+    gone = [name for name in used if not np.isfinite(values[name])]
+    return [f"{len(gone)} of {len(used)} inputs are missing"] if len(gone) > MISSING_ABOVE * len(used) else []
+
+
+def _one(trained: Trained, organ: str, patient: str, row: dict[Hashable, float]) -> dict[str, Any]:
+    """Predict one organ of one patient; without PET uptake or weight the number is missing and the reason says so."""
+    empty = dict.fromkeys(COLUMNS[2:6], np.nan)
+    refused = why_not(row, np.nan, labelled=False)
+    if refused:
+        return {"patient": patient, "voi": organ, **empty, "reasons": [refused]}
+    numbers = pd.DataFrame([row], dtype=float)
+    examples = OrganExamples(organ, [patient], [TEST], numbers, np.array([np.nan]))
+    log_dose = trained.predictors[organ].predict(examples)
+    doses = natural(log_dose, trained.calibration[organ][RESIDUALS], trained.card["interval"])
+    found = dict(
+        zip(COLUMNS[2:6], (float(v[0]) for v in (doses.point, doses.median, doses.low, doses.high)), strict=True)
+    )
+    values = {str(name): float(value) for name, value in row.items()}
+    reasons = outside(values, trained.card["parts"][organ]["ranges"]) + _missing(trained, organ, values)
+    return {"patient": patient, "voi": organ, **found, "reasons": reasons}
+
+
+def predict_new(trained: Trained, covariates: pd.DataFrame) -> pd.DataFrame:
+    """Return one row for each organ of the model and each patient of a covariate table.
+
+    Doses are in Gy/GBq: the point that lowers MAPE, the median, and the interval (NaN when it would be infinite).
+    `reasons` lists why a prediction should not be trusted: a key input outside the training range, most inputs missing.
+    Columns the model does not use are ignored, columns it uses and does not find count as missing.
+    """
+    require_organ_dose(trained)
+    columns = input_columns(trained)
+    table = covariates.reindex(columns=["patient", "voi", *columns])
+    table[columns] = table[columns].astype("float64").replace([np.inf, -np.inf], np.nan)
+    known = dict(zip(zip(table["patient"], table["voi"], strict=True), table[columns].to_dict("records"), strict=True))
+    nothing: dict[Hashable, float] = dict.fromkeys(columns, np.nan)
+    rows = [
+        _one(trained, organ, patient, known.get((patient, organ), nothing))
+        for patient in dict.fromkeys(table["patient"])
+        for organ in trained.predictors
+    ]
+    return pd.DataFrame(rows, columns=list(COLUMNS))

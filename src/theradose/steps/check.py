@@ -1,0 +1,48 @@
+"""Check every patient before any work: who is usable, and every fault with its remedy."""
+
+from argparse import Namespace
+
+from theradose.cohort.check import check_dataset
+from theradose.cohort.layout import Dataset
+from theradose.errors import DataError
+from theradose.provenance import write_provenance
+from theradose.settings import CheckSettings, CohortSettings, from_json
+from theradose.steps.entry import arguments, start
+from theradose.tables import FAULTS, PATIENTS, write_table
+
+
+def run(chosen: Namespace) -> None:
+    """Run all checks, write both tables; with `strict` a quarantined patient stops the study after that."""
+    settings, cohort = from_json(CheckSettings, chosen.settings), from_json(CohortSettings, chosen.cohort)
+    data = Dataset(chosen.data)
+    result = check_dataset(
+        data,
+        require=settings.require,
+        max_time_h=settings.max_time_h,
+        radionuclide=chosen.radionuclide,
+        exclude=cohort.exclude,
+        progress=lambda line: print(f"check: {line}"),
+    )
+    write_table(result.patients, chosen.out / "patients.tsv", PATIENTS)
+    write_table(result.faults, chosen.out / "faults.tsv", FAULTS)
+    write_provenance(
+        chosen.out,
+        "check",
+        [data.participants_file, data.manifest_file],
+        {**settings.model_dump(), "exclude": list(cohort.exclude), "radionuclide": chosen.radionuclide},
+    )
+    for message in result.faults.loc[result.faults["severity"] != "NOTE", "message"]:
+        print(f"check: {message}")
+    print(f"check: {result.invariant()}")
+    if settings.strict and result.count("quarantined"):
+        raise DataError(
+            "patients are quarantined and the study is strict",
+            got=result.count("quarantined"),
+            expected=0,
+            remedy=f"see {chosen.out / 'faults.tsv'}, or set check.strict to false",
+            code="THR-280",
+        )
+
+
+if __name__ == "__main__":
+    start(arguments(__doc__, texts=("settings", "cohort", "radionuclide"), paths=("data", "out")), run)

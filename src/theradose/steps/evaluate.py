@@ -1,0 +1,80 @@
+"""Judge the predictors of an experiment on untouched patients, beside their baselines."""
+
+from argparse import Namespace
+from collections.abc import Callable
+from pathlib import Path
+
+from theradose.evaluation import dose_map as dose_map_evaluation
+from theradose.evaluation import organ_dose as organ_dose_evaluation
+from theradose.models.store import MODEL_FILE, WEIGHTS_FILE, Trained, load_trained
+from theradose.ops.tracking import open_run
+from theradose.provenance import write_json, write_provenance
+from theradose.settings import ExperimentSettings, from_json
+from theradose.steps.entry import arguments, start
+from theradose.steps.learning import INPUTS, OPTIONAL, input_files, load_parts
+from theradose.tables import METRICS, SPLITS, read_table
+
+# Each writes predictions.tsv and metrics.tsv (dose_map also maps.safetensors) into `out`.
+EVALUATIONS: dict[str, Callable[..., None]] = {
+    "organ_dose": organ_dose_evaluation.evaluate,
+    "dose_map": dose_map_evaluation.evaluate,
+}
+EXPERIMENT_FILE = "experiment.json"
+
+
+def read_models(folders: list[Path], settings: ExperimentSettings) -> dict[str, Trained]:
+    """Return the trained models by predictor, in the order of the settings; a folder or its model.json may be given."""
+    models = [load_trained(path.parent if path.name == MODEL_FILE else path) for path in folders]
+    by_name = {str(model.card["predictor"]): model for model in models}
+    return {name: by_name[name] for name in settings.all_predictors if name in by_name}
+
+
+def track(chosen: Namespace, settings: ExperimentSettings, predictor: str) -> None:
+    """Log the scores of one predictor as the metrics of a run of its own, so that runs compare side by side."""
+    table = read_table(chosen.out / "metrics.tsv", METRICS)
+    table = table[(table["predictor"] == predictor) & table["value"].notna()]
+    names = table[["partition", "reference", "voi", "metric"]].agg("/".join, axis=1)
+    with open_run(chosen.tracking, "evaluate", {"experiment": settings.name, "predictor": predictor}) as tracked:
+        tracked.params({"kind": settings.kind, "baseline": predictor in settings.baselines})
+        tracked.metrics(dict(zip(names, table["value"], strict=True)))
+
+
+def run(chosen: Namespace) -> None:
+    """Read examples and models; write predictions, scores and what the experiment is."""
+    settings = from_json(ExperimentSettings, chosen.settings)
+    models = read_models(chosen.models, settings)
+    splits = read_table(chosen.splits, SPLITS)
+    EVALUATIONS[settings.kind](
+        settings=settings,
+        parts=load_parts(chosen, settings),
+        models=models,
+        folds=dict(zip(splits["patient"], splits["fold"], strict=True)),
+        truth=chosen.truth,
+        seed=chosen.seed,
+        out=chosen.out,
+    )
+    record = {
+        "name": settings.name,
+        "kind": settings.kind,
+        "title": settings.title,
+        "baselines": [name for name in models if name in settings.baselines],
+        "predictors": list(models),
+    }
+    write_json(chosen.out / EXPERIMENT_FILE, record)
+    files = [path / name for path in chosen.models for name in (MODEL_FILE, WEIGHTS_FILE) if path.is_dir()]
+    write_provenance(chosen.out, "evaluate", [*input_files(chosen), *files], settings.model_dump(mode="json"))
+    for predictor in models:
+        track(chosen, settings, predictor)
+        print(f"evaluate: {settings.name}: {predictor} done", flush=True)
+
+
+if __name__ == "__main__":
+    parser = arguments(
+        __doc__,
+        texts=("settings",),
+        numbers=("seed",),
+        paths=(*INPUTS, "truth", "tracking", "out"),
+        lists=("models",),
+        optional=(*OPTIONAL, "truth"),
+    )
+    start(parser, run)

@@ -1,0 +1,91 @@
+"""Fit every time-activity curve and integrate it; a refused fit takes the population's half-life and says why."""
+
+import json
+from argparse import Namespace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from theradose.cohort.layout import Dataset
+from theradose.errors import SettingsError, TheradoseError, Where
+from theradose.physics.kinetics import POPULATION, TiaFit, fit_or_population
+from theradose.physics.nuclides import nuclide
+from theradose.provenance import write_provenance
+from theradose.settings import KineticsSettings, from_json
+from theradose.steps.entry import arguments, start
+from theradose.tables import TAC, TIAC, read_table, write_table
+from theradose.vocabulary import organ_of
+
+
+def options(settings: KineticsSettings, organ: str, half_life_h: float) -> dict[str, Any]:
+    """Return the arguments of a fit that belong to an organ; SettingsError when no population half-life is declared."""
+    if organ not in settings.population_t_eff_h:
+        raise SettingsError(
+            "organ has no population half-life",
+            where=Where(field=f"kinetics.population_t_eff_h.{organ}"),
+            expected="effective half-life in h",
+            remedy="add it to the study's settings",
+        )
+    return {
+        "half_life_h": half_life_h,
+        "t_eff_h": settings.population_t_eff_h[organ],
+        "t_eff_cv": settings.population_t_eff_cv,
+        "uptake_half_time_h": settings.uptake_half_time_h.get(organ),
+        "tail_flag": settings.tail_flag,
+    }
+
+
+def uncorrected(curve: pd.DataFrame, fit: TiaFit, models: tuple[str, ...], asked: dict[str, Any]) -> TiaFit:
+    """Return the fit of the activities as images show them, with the model and relative uncertainties of the other."""
+    shown = curve["activity_uncorrected_mbq"].to_numpy()
+    measured, std = curve["activity_mbq"].to_numpy(), curve["activity_std_mbq"].to_numpy()
+    relative = np.divide(std, measured, out=np.ones_like(std), where=measured > 0)
+    kept = models if fit.model == POPULATION else (fit.model,)
+    return fit_or_population(curve["time_h"], shown, relative * np.abs(shown), models=kept, **asked)
+
+
+def row(key: dict[str, Any], fit: TiaFit, plain: TiaFit, administered_mbq: float) -> dict[str, Any]:
+    """Return the row of a fit; parameters and covariance are JSON."""
+    return {
+        **key,
+        "model": fit.model,
+        "tia_mbq_h": fit.tia_mbq_h,
+        "tia_std_mbq_h": fit.tia_std_mbq_h,
+        "tia_uncorrected_mbq_h": plain.tia_mbq_h,
+        "tiac_h": fit.tia_mbq_h / administered_mbq,
+        "tiac_std_h": fit.tia_std_mbq_h / administered_mbq,
+        "t_eff_h": fit.t_eff_h,
+        "tail_fraction": fit.tail_fraction,
+        "aicc": fit.aicc if np.isfinite(fit.aicc) else np.nan,
+        "parameters": json.dumps(fit.parameters, sort_keys=True),
+        "covariance": json.dumps(fit.covariance.tolist()),
+        "flags": ";".join(fit.flags),
+        "reason": ": ".join(part for part in (fit.reason, fit.sentence) if part),
+    }
+
+
+def run(chosen: Namespace) -> None:
+    """Fit all curves of a table."""
+    settings, radionuclide = from_json(KineticsSettings, chosen.settings), nuclide(chosen.radionuclide)
+    data, tac = Dataset(chosen.data), read_table(chosen.tac, TAC)
+    administered = data.participants().set_index("patient")["administered_mbq"]
+    rows = []
+    for patient, curves in tac.groupby("patient"):
+        for (cycle, voi), curve in curves.sort_values("time_h").groupby(["cycle", "voi"]):
+            asked = options(settings, organ_of(str(voi)), radionuclide.half_life_h)
+            try:
+                points = (curve["time_h"], curve["activity_mbq"], curve["activity_std_mbq"])
+                fit = fit_or_population(*points, models=settings.models, **asked)
+                plain = uncorrected(curve, fit, settings.models, asked)
+            except TheradoseError as error:
+                raise error.at(patient=str(patient), voi=str(voi)) from None
+            key = {"patient": patient, "cycle": cycle, "voi": voi, "radionuclide": radionuclide.name}
+            rows.append(row(key, fit, plain, float(administered[patient])))
+        print(f"fit_kinetics: patient {patient}, {curves['voi'].nunique()} VOIs", flush=True)
+    write_table(pd.DataFrame(rows, columns=TIAC.names()), chosen.out / "tiac.tsv", TIAC)
+    write_provenance(chosen.out, "fit_kinetics", [chosen.tac, data.participants_file], settings.model_dump(mode="json"))
+
+
+if __name__ == "__main__":
+    start(arguments(__doc__, texts=("settings", "radionuclide"), paths=("data", "tac", "out")), run)

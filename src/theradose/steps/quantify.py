@@ -1,0 +1,62 @@
+"""Measure the activity in every VOI of every SPECT, and put the time points of a cycle on one grid."""
+
+from argparse import Namespace
+from pathlib import Path
+
+import pandas as pd
+
+from theradose.cohort.layout import Dataset, patients_of_chunk
+from theradose.cohort.quantification import Rows, measured, on_first_grid, totals
+from theradose.cohort.time_points import TimePoint, cycles, marks, time_points
+from theradose.imaging.nifti import write_volume
+from theradose.physics.nuclides import nuclide
+from theradose.provenance import sha256_file, write_provenance
+from theradose.settings import QuantifySettings, from_json
+from theradose.steps.entry import arguments, start
+from theradose.tables import IMAGES, PATIENTS, QC, TAC, read_table, write_table
+
+
+def listed(points: list[TimePoint], folder: Path) -> Rows:
+    """Write the images that are no longer what the data set holds, and list all of them."""
+    rows: Rows = []
+    for point in points:
+        file = point.file
+        if point.changed:
+            name = f"sub-{point.patient}_cycle-{point.cycle}_time-{round(point.time_h):03d}h_spect.nii.gz"
+            extra = {"TracerRadionuclide": point.sidecar["TracerRadionuclide"], "DecayReference": "scan_start"}
+            file = write_volume(point.image, folder / name, {**extra, **marks(point.sidecar)})
+        row = {"patient": point.patient, "cycle": point.cycle, "role": "spect", "time_h": point.time_h}
+        rows.append({**row, "file": file.as_posix(), "sha256": sha256_file(file)})
+    return rows
+
+
+def run(chosen: Namespace) -> None:
+    """Quantify the patients of this chunk."""
+    settings, data = from_json(QuantifySettings, chosen.settings), Dataset(chosen.data)
+    status = read_table(chosen.patients, PATIENTS)
+    usable = status.loc[status["status"].isin(["ok", "flagged"]), "patient"].tolist()
+    names = patients_of_chunk(usable, chosen.chunk, chosen.of)
+    administered = data.participants().set_index("patient")["administered_mbq"]
+    half_life_h = nuclide(chosen.radionuclide).half_life_h
+    limits = settings.model_dump(include={"max_shift_mm", "min_overlap"}) if settings.register_time_points else None
+    asked = settings.model_dump(include={"recovery", "fwhm_mm", "calibration_uncertainty"})
+    tac: Rows = []
+    qc: Rows = []
+    images: Rows = []
+    for number, patient in enumerate(names, 1):
+        print(f"quantify: patient {patient} ({number} of {len(names)})", flush=True)
+        for session in cycles(data, patient):
+            points = list(time_points(data, patient, session, chosen.radionuclide, settings.decay_reference))
+            aligned, done = on_first_grid(points, limits)
+            qc += totals(points, float(administered[patient]), half_life_h) + done
+            tac += measured(data, points, aligned, **asked)
+            images += listed(aligned, chosen.out)
+    for rows, schema in ((tac, TAC), (qc, QC), (images, IMAGES)):
+        write_table(pd.DataFrame(rows, columns=schema.names()), chosen.out / f"{schema.name}.tsv", schema)
+    inputs = [data.manifest_file, data.participants_file, chosen.patients]
+    write_provenance(chosen.out, "quantify", inputs, settings.model_dump(mode="json"))
+
+
+if __name__ == "__main__":
+    paths = ("data", "patients", "out")
+    start(arguments(__doc__, texts=("settings", "radionuclide"), paths=paths, numbers=("chunk", "of")), run)

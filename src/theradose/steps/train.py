@@ -1,0 +1,95 @@
+"""Train one predictor of an experiment as tuned, and predict its training patients out of fold."""
+
+import json
+from argparse import Namespace
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from theradose.features.presets import read_preset
+from theradose.models.fitting import Fitted, fit_parts
+from theradose.models.folds import inner_folds, training_patients
+from theradose.models.registry import predictor_named
+from theradose.models.store import Trained, save_model, save_out_of_fold
+from theradose.ops.tracking import open_run
+from theradose.provenance import write_json, write_provenance
+from theradose.settings import ExperimentSettings, RadiomicsSettings, from_json
+from theradose.steps.entry import arguments, start
+from theradose.steps.kinds import KINDS
+from theradose.steps.learning import INPUTS, OPTIONAL, input_files, load_parts, plan_of
+from theradose.tables import HISTORY, SPLITS, read_table, write_table
+from theradose.vocabulary import RESEARCH_USE_ONLY
+
+
+def radiomics_card(chosen: Namespace) -> dict[str, Any]:
+    """Return the radiomics settings and the resolved presets, so that a new patient gets the same features."""
+    if chosen.radiomics is None or chosen.presets is None:
+        return {}
+    settings = from_json(RadiomicsSettings, chosen.radiomics)
+    presets = {m: read_preset(chosen.presets / f"{name}.yaml", m).content() for m, name in settings.presets.items()}
+    return {"radiomics": {"settings": settings.model_dump(mode="json"), "presets": presets}}
+
+
+def losses_of(row: dict[str, Any]) -> dict[str, float]:
+    """Return a row of the history as metrics: `epoch`, and each loss under its part."""
+    losses = {f"{row['part']}/{name}": value for name, value in row.items() if name not in ("part", "epoch")}
+    return {"epoch": row["epoch"], **losses}
+
+
+def track(chosen: Namespace, experiment: str, found: Fitted, files: list[Path]) -> None:
+    """Log hyperparameters, scores, every epoch and the model's files."""
+    with open_run(chosen.tracking, "train", {"experiment": experiment, "predictor": chosen.predictor}) as tracked:
+        tracked.params({part: model.parameters for part, model in found.predictors.items()})
+        tracked.metrics({f"{part}/out_of_fold": score for part, score in found.scores.items()})
+        tracked.series([losses_of(row) for row in found.history])
+        for file in files:
+            tracked.artifact(file)
+
+
+def run(chosen: Namespace) -> None:
+    """Read examples and hyperparameters; write model, history, out-of-fold predictions and train.json."""
+    settings = from_json(ExperimentSettings, chosen.settings)
+    kind, splits = KINDS[settings.kind], read_table(chosen.splits, SPLITS)
+    tuned = json.loads(chosen.tune.read_text(encoding="utf-8"))["parts"]
+    everyone, training = load_parts(chosen, settings), training_patients(splits)
+    found = fit_parts(
+        predictor_named(chosen.predictor, settings.kind),
+        {part: kind.subset(examples, training) for part, examples in everyone.items()},
+        {part: entry["parameters"] for part, entry in tuned.items()},
+        folds=inner_folds(splits, settings.tuning.folds),
+        seed=chosen.seed,
+        training=plan_of(settings.training),
+        subset=kind.subset,
+        score=kind.score,
+        calibrate=kind.calibrate,
+        card=kind.card,
+    )
+    said = {"experiment": settings.name, "title": settings.title, "kind": settings.kind, "predictor": chosen.predictor}
+    card = {
+        **said,
+        "interval": settings.interval,
+        "seed": chosen.seed,
+        "parts": found.cards,
+        "notice": RESEARCH_USE_ONLY,
+    }
+    trained = Trained(found.predictors, found.calibration, {**card, **radiomics_card(chosen)}, found.out_of_fold)
+    files = save_model(chosen.out / "model", trained)
+    save_out_of_fold(chosen.out, found.out_of_fold)
+    history = pd.DataFrame(found.history, columns=None if found.history else HISTORY.names())
+    write_table(history, chosen.out / "history.tsv", HISTORY)
+    write_json(chosen.out / "train.json", {"predictor": chosen.predictor, "parts": found.summary()})
+    write_provenance(chosen.out, "train", [*input_files(chosen), chosen.tune], settings.model_dump(mode="json"))
+    track(chosen, settings.name, found, files)
+    print(f"train: {settings.name}: {chosen.predictor}: out of fold {found.scores}", flush=True)
+
+
+if __name__ == "__main__":
+    parser = arguments(
+        __doc__,
+        texts=("settings", "predictor", "radiomics"),
+        numbers=("seed",),
+        paths=(*INPUTS, "tune", "presets", "tracking", "out"),
+        optional=(*OPTIONAL, "radiomics", "presets"),
+    )
+    start(parser, run)

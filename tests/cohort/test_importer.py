@@ -1,0 +1,209 @@
+"""A DICOM folder becomes a patient; nothing of the person comes along; no fault leaves half a data set."""
+
+import gzip
+import io
+import tarfile
+
+import numpy as np
+import pytest
+
+from theradose.cohort.importer import AS_DECLARED, import_dicom
+from theradose.cohort.layout import Dataset
+from theradose.cohort.structures import known_label
+from theradose.errors import DataError
+from theradose.imaging.nifti import read_sidecar
+
+SHAPE = (6, 20, 24)
+
+
+def cuboid(x0, x1, y0, y1, slices):
+    """Return closed contours around voxels x0..x1-1, y0..y1-1 of some slices."""
+    spacing, origin = (4.0, 4.0, 4.0), (-10.0, -20.0, 30.0)
+    x = [origin[0] + (v - 0.5) * spacing[0] for v in (x0, x1, x1, x0)]
+    y = [origin[1] + (v - 0.5) * spacing[1] for v in (y0, y0, y1, y1)]
+    return [("CLOSED_PLANAR", np.column_stack([x, y, [origin[2] + k * spacing[2]] * 4])) for k in slices]
+
+
+@pytest.fixture
+def hospital(dicom_maker, tmp_path):
+    """Return a folder with two SPECT time points stored as PT, structure sets, a PET with CT, and a text file."""
+    folder = tmp_path / "CANARY_folder"
+    rng = np.random.default_rng(0)
+
+    def add(name, day, series, bq_per_ml, tag="ADMIN", **options):
+        stored = rng.integers(bq_per_ml // 2, bq_per_ml, SHAPE).astype(np.uint16)
+        changes = {"SeriesDate": day, "AcquisitionDate": day, "DecayCorrection": tag}
+        dicom_maker.write_slices(
+            folder / name, stored, spacing=(4.0, 4.0, 4.0), series=series, changes=changes, slopes=[40.0] * SHAPE[0],
+            **options,
+        )  # fmt: skip
+        return stored
+
+    stored = {
+        "late": add("b", "20240111", "1.1.2", 50000, frame="1.9.2"),
+        "early": add("a", "20240110", "1.1.1", 60000, frame="1.9.1"),
+        "pet": add(
+            "p", "20240110", "1.1.3", 2000, info=dicom_maker.tracer("^68^Gallium", 1.5e8), tag="START", frame="1.9.3"
+        ),
+    }
+    ct = rng.integers(900, 1100, SHAPE).astype(np.uint16)
+    dicom_maker.write_slices(folder / "c", ct, modality="CT", spacing=(4.0, 4.0, 4.0), series="1.1.4", frame="1.9.3")
+    for name, series, frame, x0 in (("r1", "1.1.1", "1.9.1", 4), ("r2", "1.1.2", "1.9.2", 5)):
+        rois = [
+            ("Lesion CANARY b", cuboid(x0, x0 + 3, 2, 6, (1, 2))),
+            ("CANARY Lesion a", cuboid(12, 15, 10, 14, (3,))),
+            ("Kidney_L", cuboid(16, 20, 2, 6, (2, 3))),
+            ("Body CANARY", cuboid(0, 24, 0, 20, (1,))),
+            ("Areola", None),
+        ]
+        dicom_maker.write_structures(
+            folder / f"{name}.dcm", rois[:: 1 if name == "r1" else -1], series=series, frame=frame
+        )
+    (folder / "CANARY.txt").write_text("CANARY")
+    return folder, stored
+
+
+def test_a_folder_becomes_a_patient(hospital, tmp_path) -> None:
+    folder, stored = hospital
+    data = Dataset(tmp_path / "data")
+    lines = import_dicom(folder, data.root, patient="p001", centre="north", decay_reference="scan_start")
+    assert data.participants().iloc[0].to_dict() == {
+        "patient": "p001", "centre": "north", "weight_kg": 80.0, "height_cm": 175.0, "administered_mbq": 7400.0,
+        "radionuclide": "Lu-177",
+    }  # fmt: skip
+    spect = data.rows("p001", "spect")
+    assert spect["time_h"].tolist() == pytest.approx([4.0, 28.0], abs=1e-3)
+    for (_, row), name in zip(spect.iterrows(), ("early", "late"), strict=True):
+        image = data.load(row)
+        assert image.unit == "Bq/mL"
+        assert np.array_equal(image.values, stored[name].astype(np.float32) * 40)
+        mask = data.load(data.rows("p001", "mask", "ses-tx1").query("time_h == @row.time_h").iloc[0])
+        assert image.grid.same_as(mask.grid)
+    assert len(data.rows("p001", "pet", "ses-pre")) == len(data.rows("p001", "ct", "ses-pre")) == 1
+    assert lines[-1] == "4 series, 2 structure sets; 27 files = 26 used + 1 left aside"
+
+
+def test_lesions_keep_their_number_over_time_points(hospital, tmp_path) -> None:
+    data = Dataset(tmp_path / "data")
+    import_dicom(hospital[0], data.root, patient="p001", decay_reference="scan_start")
+    masks = [data.load(row).values for _, row in data.rows("p001", "mask").iterrows()]
+    for mask, x0 in zip(masks, (4, 5), strict=True):
+        assert set(np.unique(mask)) == {0, 5, 101, 102}
+        assert np.argwhere(mask == 102)[:, 2].min() == x0  # `lesion b` comes second in both files
+        assert (mask == 102).sum() == 2 * 3 * 4
+        assert (mask == 101).sum() == 3 * 4
+
+
+def test_the_decay_reference_is_decided_and_both_readings_are_written(hospital, tmp_path) -> None:
+    decay = 2 ** (-28.0 / 159.528)
+    for choice, taken in ((AS_DECLARED, "administration"), ("scan_start", "scan_start")):
+        data = Dataset(tmp_path / choice)
+        lines = import_dicom(hospital[0], data.root, patient="p001", decay_reference=choice)
+        row = data.rows("p001", "spect").iloc[1]
+        sidecar = read_sidecar(data.root / row["file"])
+        assert sidecar["DecayReference"] == taken
+        assert sidecar["DecayReferenceDecidedBy"] == ("header" if choice == AS_DECLARED else "user")
+        assert (sidecar["DecayCorrectionDeclared"], sidecar["DecayFactorDeclared"]) == ("ADMIN", 1.0)
+        readings = sidecar["ActivityInFieldOfViewMBq"]
+        assert readings["as_stored"] == pytest.approx(data.load(row).total_mbq())
+        assert readings["scan_start"] == readings["as_stored"]
+        assert readings["administration"] == pytest.approx(readings["as_stored"] * decay, rel=1e-4)
+        assert sum("contradicts itself" in line for line in lines) == 2
+
+
+def test_nothing_of_the_person_comes_along(hospital, tmp_path) -> None:
+    lines = import_dicom(hospital[0], tmp_path / "data", patient="p001", decay_reference="scan_start")
+    assert not any("CANARY" in line for line in lines)
+    for path in (p for p in (tmp_path / "data").rglob("*") if p.is_file()):
+        content = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
+        for secret in (b"CANARY", b"19010203", b"20240110", b"20240111", b"1.1.2", b"1.9.1"):
+            assert secret not in content, path.name
+        assert "CANARY" not in path.as_posix().removeprefix(tmp_path.as_posix())
+
+
+def test_a_second_patient_is_added_and_a_known_one_refused(hospital, tmp_path) -> None:
+    folder, _ = hospital
+    data = Dataset(tmp_path / "data")
+    import_dicom(folder, data.root, patient="p001", decay_reference="scan_start")
+    before = data.manifest()
+    import_dicom(folder, data.root, patient="p002", decay_reference="scan_start")
+    assert data.participants()["patient"].tolist() == ["p001", "p002"]
+    assert data.manifest().query("patient == 'p001'").reset_index(drop=True).equals(before)
+    with pytest.raises(DataError, match="in the data set already"):
+        import_dicom(folder, data.root, patient="p002", decay_reference="scan_start")
+
+
+@pytest.mark.parametrize("patient", ["../x", "a b", "", "x;rm"])
+def test_identifiers_that_are_no_names_are_refused(hospital, tmp_path, patient) -> None:
+    with pytest.raises(DataError, match="identifier"):
+        import_dicom(hospital[0], tmp_path / "data", patient=patient, decay_reference="scan_start")
+    assert not (tmp_path / "x").exists()
+
+
+def test_archives_inside_a_folder_are_read(hospital, tmp_path) -> None:
+    folder, _ = hospital
+    packed = tmp_path / "packed"
+    packed.mkdir()
+    with tarfile.open(packed / "early.tar.xz", "w:xz") as tar:
+        tar.add(folder / "a", "a")
+    with tarfile.open(packed / "late.tar.gz", "w:gz") as tar:
+        tar.add(folder / "b", "b")
+    data = Dataset(tmp_path / "data")
+    import_dicom(packed, data.root, patient="p001", decay_reference="scan_start")
+    assert len(data.rows("p001", "spect")) == 2
+
+
+@pytest.mark.parametrize("evil", ["../out", "/tmp/out", "link", "device"])
+def test_archives_that_lead_elsewhere_are_refused(tmp_path, evil) -> None:
+    member = tarfile.TarInfo(evil)
+    if evil in ("link", "device"):
+        member.type = tarfile.SYMTYPE if evil == "link" else tarfile.CHRTYPE
+        member.linkname = "/etc/passwd"
+    with tarfile.open(tmp_path / "x.tar", "w") as tar:
+        tar.addfile(member, io.BytesIO(b""))
+    with pytest.raises(DataError, match=r"THR-255|no image series"):
+        import_dicom(tmp_path / "x.tar", tmp_path / "data", patient="p001")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_bomb_is_refused(tmp_path) -> None:
+    with tarfile.open(tmp_path / "x.tar.xz", "w:xz") as tar:
+        member = tarfile.TarInfo("zeros")
+        member.size = 20_000_000
+        tar.addfile(member, io.BytesIO(bytes(member.size)))
+    with pytest.raises(DataError, match="archive is not safe"):
+        import_dicom(tmp_path / "x.tar.xz", tmp_path / "data", patient="p001")
+
+
+def test_two_people_in_one_folder_are_refused(hospital, dicom_maker, tmp_path) -> None:
+    folder, _ = hospital
+    dicom_maker.write_slices(folder / "z", np.zeros((3, 4, 4), np.uint16), series="7.7", changes={"PatientID": "OTHER"})
+    with pytest.raises(DataError, match="more than one patient") as caught:
+        import_dicom(folder, tmp_path / "data", patient="p001")
+    assert "OTHER" not in str(caught.value)
+    assert not (tmp_path / "data" / "manifest.tsv").exists()
+
+
+def test_a_structure_set_without_its_series_is_refused(hospital, dicom_maker, tmp_path) -> None:
+    folder, _ = hospital
+    dicom_maker.write_structures(folder / "r3.dcm", [("lesion", cuboid(1, 3, 1, 3, (1,)))], series="8.8", frame="8.9")
+    with pytest.raises(DataError, match=r"belongs to no series .* r3\.dcm"):
+        import_dicom(folder, tmp_path / "data", patient="p001", decay_reference="scan_start")
+
+
+def test_an_undeclared_decay_correction_needs_a_decision(dicom_maker, tmp_path) -> None:
+    stored = np.full((4, 20, 20), 60000, np.uint16)
+    stored[0, 0, 0] = 1
+    dicom_maker.write_slices(tmp_path / "s", stored, changes={"DecayCorrection": None})
+    with pytest.raises(DataError, match="--decay-reference"):
+        import_dicom(tmp_path / "s", tmp_path / "data", patient="p001")
+    import_dicom(tmp_path / "s", tmp_path / "data", patient="p001", decay_reference="scan_start")
+
+
+@pytest.mark.parametrize(
+    ("name", "label"),
+    [("Kidney_L", 5), ("left kidney", 5), ("KIDNEY RT", 6), ("Liver", 7), ("Parotid gland right", 10),
+     ("parotid_l", 9), ("lesion1 liver R lobe", None), ("Body", None)],
+)  # fmt: skip
+def test_organ_names_as_people_write_them(name, label) -> None:
+    assert known_label(name) == label

@@ -1,0 +1,118 @@
+"""NIfTI cohorts: the proposed table imports as it is, and nothing unclear in it is guessed."""
+
+import nibabel as nib
+import numpy as np
+import pandas as pd
+import pytest
+
+from theradose.cohort.layout import Dataset
+from theradose.cohort.mapping import MAPPING, import_mapping, propose_mapping
+from theradose.errors import DataError
+from theradose.tables import read_table
+
+
+def write(path, values, spacing=4.0):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    nib.save(nib.Nifti1Image(values, np.diag([spacing, spacing, spacing, 1.0])), path)
+
+
+@pytest.fixture
+def source(tmp_path):
+    rng = np.random.default_rng(0)
+    for i in range(3):
+        folder = tmp_path / "in" / f"P_{i:02d}"
+        write(folder / "PET_image.nii.gz", rng.random((5, 6, 7)).astype(np.float32))
+        mask = np.zeros((5, 6, 7), np.uint8)
+        mask[1:3, 2:4, 3:5] = 255
+        write(folder / "PET_mask.nii.gz", mask)
+    write(tmp_path / "in" / "P_02" / "CT_image.nii.gz", rng.integers(-100, 100, (9, 9, 9)).astype(np.int16), 2.0)
+    write(tmp_path / "in" / "P_02" / "CT_mask.nii.gz", np.ones((9, 9, 9), np.uint8), 2.0)
+    write(tmp_path / "in" / "P_02" / "thing.nii.gz", np.ones((2, 2, 2), np.uint8))
+    return tmp_path / "in"
+
+
+def test_proposal_then_import(source, tmp_path) -> None:
+    lines = propose_mapping(source, tmp_path / "m.tsv", pet_units="SUV")
+    assert [line.split(":")[0] for line in lines] == [
+        "P_02/thing.nii.gz",
+        "P_02/CT_mask.nii.gz",
+        "7 files of 3 patients proposed",
+    ]
+    data = Dataset(tmp_path / "data")
+    assert import_mapping(source, data.root, tmp_path / "m.tsv") == ["3 patients, 1 ct, 3 mask, 3 pet"]
+    pet = data.load_one("P_01", "pet", "ses-pre")
+    assert pet.unit == "g/mL"
+    expected = np.asanyarray(nib.load(source / "P_01" / "PET_image.nii.gz").dataobj)
+    assert np.array_equal(pet.values, expected.transpose(2, 1, 0))
+    mask = data.load_one("P_01", "mask", "ses-pre")
+    assert set(np.unique(mask.values)) == {0, 101}
+    assert mask.grid.same_as(pet.grid)
+    assert data.load_one("P_02", "ct", "ses-pre").unit == "HU"
+    assert data.participants()["weight_kg"].isna().all()
+
+
+def edited(source, tmp_path, edit):
+    propose_mapping(source, tmp_path / "m.tsv", pet_units="SUV")
+    table = pd.read_csv(tmp_path / "m.tsv", sep="\t", dtype=str, keep_default_na=False)
+    edit(table)
+    table.to_csv(tmp_path / "m.tsv", sep="\t", index=False)
+    return lambda: import_mapping(source, tmp_path / "data", tmp_path / "m.tsv")
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "words"),
+    [
+        ("units", "", r"unit of the image is not stated .* patient P_00 .* Bq/mL or kBq/mL or SUV"),
+        ("units", "HU", "unit of the image"),
+        ("file", "../m.tsv", "outside the source folder"),
+        ("file", "none.nii.gz", r"image is missing .* none\.nii\.gz"),
+        ("modality", "xray", "modality"),
+        ("session", "pre", "session"),
+        ("patient", "../x", "patient"),
+        ("weight_kg", "72,5", "not a number"),
+    ],
+)
+def test_an_unclear_row_is_refused(source, tmp_path, column, value, words) -> None:
+    run = edited(source, tmp_path, lambda t: t.__setitem__(column, [t[column][0], value, *t[column][2:]]))
+    with pytest.raises(DataError, match=words):
+        run()
+    assert not (tmp_path / "data" / "manifest.tsv").exists()
+
+
+def test_a_label_that_means_nothing_is_refused(source, tmp_path) -> None:
+    with pytest.raises(DataError, match="label is no VOI"):
+        edited(source, tmp_path, lambda t: t.__setitem__("label", ["nose"] * len(t)))()
+
+
+def test_kilobecquerel_become_becquerel_and_weight_is_kept(source, tmp_path) -> None:
+    def edit(table):
+        table.loc[table["modality"] == "pet", "units"] = "kBq/mL"
+        table.loc[table["patient"] == "P_00", "weight_kg"] = ["70", ""]
+
+    edited(source, tmp_path, edit)()
+    data = Dataset(tmp_path / "data")
+    expected = np.asanyarray(nib.load(source / "P_00" / "PET_image.nii.gz").dataobj).transpose(2, 1, 0)
+    assert np.allclose(data.load_one("P_00", "pet").values, expected * 1000)
+    assert data.participants().set_index("patient").loc["P_00", "weight_kg"] == 70.0
+
+
+def test_two_weights_for_one_patient_are_refused(source, tmp_path) -> None:
+    def edit(table):
+        table.loc[table["patient"] == "P_00", "weight_kg"] = ["70", "71"]
+
+    with pytest.raises(DataError, match="contradicts itself"):
+        edited(source, tmp_path, edit)()
+
+
+def test_two_masks_of_one_session_are_merged(source, tmp_path) -> None:
+    mask = np.zeros((5, 6, 7), np.uint8)
+    mask[0, 0, 0] = mask[1, 2, 3] = 1
+    write(source / "P_00" / "extra_mask.nii.gz", mask)
+    propose_mapping(source, tmp_path / "m.tsv", pet_units="SUV")
+    table = read_table(tmp_path / "m.tsv", MAPPING)
+    extra = table[table["file"] == "P_00/PET_mask.nii.gz"].assign(file="P_00/extra_mask.nii.gz", label="liver")
+    pd.concat([table, extra]).to_csv(tmp_path / "m.tsv", sep="\t", index=False)
+    import_mapping(source, tmp_path / "data", tmp_path / "m.tsv")
+    merged = np.asarray(Dataset(tmp_path / "data").load_one("P_00", "mask").values)  # noqa: PD011 - no Series
+    assert (merged == 7).sum() == 2
+    assert (merged == 101).sum() == 7

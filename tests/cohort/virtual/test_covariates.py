@@ -1,0 +1,67 @@
+"""The participants table: ties that were planted, values in range, gaps in laboratory values only."""
+
+from functools import cache
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from theradose.cohort.participants import CLINICAL_COLUMNS
+from theradose.cohort.virtual.body import body_of
+from theradose.cohort.virtual.covariates import LABORATORY, administered_mbq, covariates_of, graded
+from theradose.cohort.virtual.latents import draw_latents
+from theradose.cohort.virtual.lesions import lesions_of
+
+
+@cache
+def cohort() -> pd.DataFrame:
+    rows = []
+    for index in range(600):
+        latents = draw_latents(4, index)
+        body = body_of(latents)
+        lesions = lesions_of(latents, float(body.tumour_volume_ml))
+        therapy, pet = administered_mbq(latents)
+        truth = {"ttv": body.tumour_volume_ml, "egfr_true": body.egfr_ml_min, "therapy": therapy, "pet": pet}
+        rows.append(covariates_of(latents, body, lesions) | truth)
+    return pd.DataFrame(rows)
+
+
+def test_columns_are_those_of_the_catalogue_and_in_range() -> None:
+    table = cohort()
+    assert set(CLINICAL_COLUMNS) == set(table.columns) - {"ttv", "egfr_true", "therapy", "pet"}
+    for name, column in CLINICAL_COLUMNS.items():
+        assert table[name].dropna().between(column.low, column.high).all(), name
+
+
+def test_only_laboratory_values_are_missing_at_five_percent() -> None:
+    missing = cohort().isna().mean()
+    assert set(missing[missing > 0].index) == set(LABORATORY.values())
+    assert missing[list(LABORATORY.values())].mean() == pytest.approx(0.05, abs=0.012)
+
+
+def test_psa_follows_tumour_volume() -> None:
+    table = cohort().dropna(subset=["psa_ng_per_ml"])
+    r = np.corrcoef(np.log(table["psa_ng_per_ml"]), np.log(table["ttv"]))[0, 1]
+    assert r == pytest.approx(0.6, abs=0.08)  # design: r 0.6, a little less since the volume's tails are cut
+
+
+def test_egfr_is_measured_with_eight_percent_error() -> None:
+    error = cohort()["egfr_ml_min"] / cohort()["egfr_true"] - 1.0
+    assert error.std() == pytest.approx(0.08, abs=0.01)
+    assert error.mean() == pytest.approx(0.0, abs=0.015)
+
+
+def test_administered_activities() -> None:
+    assert cohort()["therapy"].mean() == pytest.approx(7400, abs=50)
+    assert cohort()["therapy"].std() == pytest.approx(300, rel=0.12)
+    assert cohort()["pet"].mean() == pytest.approx(150, abs=4)
+
+
+def test_events_have_their_share() -> None:
+    assert cohort()["hypertension"].mean() == pytest.approx(0.35, abs=0.07)
+    assert cohort()["diabetes"].mean() == pytest.approx(0.20, abs=0.06)
+
+
+def test_graded_by_hand() -> None:
+    parts = {0: 0.6, 1: 0.3, 2: 0.1}
+    assert [graded(u, parts) for u in (0.0, 0.59, 0.61, 0.89, 0.91, 1.0)] == [0, 0, 1, 1, 2, 2]

@@ -1,0 +1,380 @@
+"""A whole results folder as the steps would leave it, with few patients and small images, for tests of the report."""
+
+import json
+import math
+
+import numpy as np
+import pandas as pd
+from safetensors.numpy import save_file
+
+from theradose.cohort.layout import Dataset
+from theradose.evaluation.compare import verdict, with_roles
+from theradose.evaluation.labels import recovery_check
+from theradose.evaluation.score_table import score_table
+from theradose.imaging.grid import Grid
+from theradose.imaging.nifti import read_volume, write_volume
+from theradose.imaging.volume import Volume
+from theradose.physics.kinetics import fit_or_population
+from theradose.provenance import sha256_file, write_json, write_provenance
+from theradose.tables import (
+    DVH,
+    EXPERIMENTS,
+    FAULTS,
+    HISTORY,
+    IMAGES,
+    METRICS,
+    ORGAN_DOSE,
+    PARTICIPANTS,
+    PATIENTS,
+    PREDICTIONS,
+    QC,
+    RECOVERY_CHECK,
+    SPLITS,
+    TAC,
+    TIAC,
+    TRIALS,
+    TRUTH_VOI,
+    write_table,
+)
+from theradose.vocabulary import organ_of
+
+GRID = Grid((24, 16, 20), (16.0, 16.0, 16.0), (-152.0, -120.0, -184.0))
+BOXES = {  # label: centre (z, y, x) and half size in voxels
+    5: ((9, 10, 13), (3, 2, 2)), 6: ((9, 10, 6), (3, 2, 2)), 7: ((13, 7, 6), (3, 3, 3)), 101: ((16, 8, 12), (1, 1, 1)),
+}  # fmt: skip
+VOIS = {5: "kidney_left", 6: "kidney_right", 7: "liver", 101: "lesion_01"}
+HALF_LIVES_H = {"kidneys": 32.0, "liver": 31.0, "lesions": 55.0}
+TIMES_H = (4.0, 24.0, 72.0, 168.0)
+HALF_LIFE_H = 159.528
+PREDICTORS = {"population_mean": 0.35, "pet_scaled": 0.18, "ridge": 0.22, "hybrid": 0.16, "mlp": 0.3}
+BASELINES = ("population_mean", "pet_scaled")
+NASTY = "<script>alert('x')</script>"
+
+
+def labels():
+    """Return the label mask of the small patient."""
+    mask = np.zeros(GRID.shape_zyx, np.int16)
+    for label, (centre, half) in BOXES.items():
+        mask[tuple(slice(c - h, c + h + 1) for c, h in zip(centre, half, strict=True))] = label
+    return mask
+
+
+def planted(patients, rng):
+    """Return the planted truth of small patients, schema TRUTH_VOI."""
+    mask, rows = labels(), []
+    for patient in patients:
+        for label, voi in VOIS.items():
+            mass = float((mask == label).sum()) * GRID.voxel_ml * 1.04
+            tia = mass * 60.0 * float(rng.lognormal(0, 0.3))
+            dose = 0.0853 * tia / mass
+            t_eff = HALF_LIVES_H[organ_of(voi)] * float(rng.lognormal(0, 0.1))
+            rows.append((patient, 1, voi, mass, tia, dose, dose / 7.4, t_eff, 0.02))
+    return pd.DataFrame(rows, columns=TRUTH_VOI.names())
+
+
+def write_images(data, patients, *, pet=True, ct=True):
+    """Write mask, CT, PET and SPECT of small patients and their manifest."""
+    mask, rows = labels(), []
+
+    def save(patient, modality, values, unit, time_h=None):
+        session = "ses-tx1" if modality == "spect" else "ses-pre"
+        path = data.image_file(patient, modality, session, time_h if modality == "spect" else None)
+        write_volume(Volume(values, GRID, unit), path)
+        file = path.relative_to(data.root).as_posix()
+        rows.append({"patient": patient, "session": session, "modality": modality, "time_h": time_h, "file": file})
+
+    uptake = np.select([mask == 7, mask > 100, mask > 0], [4e4, 2e5, 1e5], 2e3).astype(np.float32)
+    for patient in patients:
+        save(patient, "mask", mask, "label")
+        if ct:
+            save(patient, "ct", np.where(mask > 0, 50, -20).astype(np.float32), "HU")
+        if pet:
+            save(patient, "pet", uptake, "Bq/mL", 1.0)
+        for time in TIMES_H:
+            save(patient, "spect", uptake * np.float32(2 ** (-time / 40)), "Bq/mL", time)
+    data.write_manifest(pd.DataFrame(rows))
+
+
+def write_people(data, patients, rng):
+    """Write the participants table."""
+    n = len(patients)
+    people = pd.DataFrame({
+        "patient": patients, "centre": [("north", "south")[i % 2] for i in range(n)],
+        "weight_kg": rng.normal(84, 13, n).round(1), "height_cm": rng.normal(176, 7, n).round(), "administered_mbq": 7400.0,
+        "radionuclide": "Lu-177", "age_y": rng.normal(71, 8, n).round(), "egfr_ml_min": rng.normal(80, 15, n).round(),
+    })  # fmt: skip
+    write_table(people, data.participants_file, PARTICIPANTS)
+    return people
+
+
+def write_check(root, people):
+    """Write the outcome of the check: the last patient quarantined, the one before flagged, with a nasty reason."""
+    table = people[["patient", "centre"]].assign(status="ok", reason="")
+    table.loc[len(table) - 1, ["status", "reason"]] = ["quarantined", f"weight is missing {NASTY}"]
+    table.loc[len(table) - 2, ["status", "reason"]] = ["flagged", "SPECT at 168 h was moved by 22 mm"]
+    write_table(table, root / "check/patients.tsv", PATIENTS)
+    faults = [("ERROR", "THR-017", table["patient"].iloc[-1], f"weight_kg is missing {NASTY}")]
+    write_table(pd.DataFrame(faults, columns=FAULTS.names()), root / "check/faults.tsv", FAULTS)
+    return table
+
+
+def curves(truth, rng, times_h=TIMES_H, rising=()):
+    """Return TAC and TIAC tables of planted VOIs: noisy points, blurred without correction, refused where they rise."""
+    tac, tiac = [], []
+    for row in truth.to_dict("records"):
+        rate, t = math.log(2) / row["t_eff_h"], np.array(times_h)
+        volume = row["mass_g"] / 1.04
+        rc = 1 / (1 + (12.0 / volume) ** 0.45)
+        clean = row["tia_mbq_h"] * rate * np.exp(-rate * t)
+        clean = clean[0] * np.array([1.0, 1.3, 1.5, 1.6])[: len(t)] if row["voi"] in rising else clean
+        noise = 0.03 + 0.05 / math.sqrt(volume)
+        measured = clean * (1 + noise * rng.standard_normal(len(t)))
+        for time, value in zip(t, measured, strict=True):
+            tac.append(
+                (
+                    row["patient"],
+                    1,
+                    row["voi"],
+                    time,
+                    value,
+                    noise * value,
+                    rc * value,
+                    rc,
+                    0.0,
+                    volume,
+                    "geometric_transfer",
+                    "",
+                )
+            )
+        fit = fit_or_population(
+            t, measured, noise * measured, half_life_h=HALF_LIFE_H, t_eff_h=60.0, t_eff_cv=0.25, models=("mono", "bi")
+        )
+        tiac.append((
+            row["patient"], 1, row["voi"], "Lu-177", fit.model, fit.tia_mbq_h, fit.tia_std_mbq_h, rc * fit.tia_mbq_h,
+            fit.tia_mbq_h / 7400, fit.tia_std_mbq_h / 7400, fit.t_eff_h, fit.tail_fraction, fit.aicc,
+            json.dumps(fit.parameters), json.dumps(fit.covariance.tolist()), ";".join(fit.flags), fit.reason,
+        ))  # fmt: skip
+    return pd.DataFrame(tac, columns=TAC.names()), pd.DataFrame(tiac, columns=TIAC.names())
+
+
+def doses(tiac, truth):
+    """Return the organ dose table of fitted VOIs, per VOI and per organ."""
+    both = tiac.merge(truth[["patient", "voi", "mass_g"]], on=["patient", "voi"])
+    both["organ"] = both["voi"].map(organ_of)
+    rows = []
+    for level, name in (("voi", "voi"), ("organ", "organ")):
+        for (patient, voi), own in both.groupby(["patient", name]):
+            mass, tia, plain = own["mass_g"].sum(), own["tia_mbq_h"].sum(), own["tia_uncorrected_mbq_h"].sum()
+            dose = 0.0853 * tia / mass
+            flags = ";".join(sorted(set(filter(None, own["flags"]))))
+            rows.append((
+                patient, 1, voi, level, "Lu-177", "local", mass, mass / 1.04, tia, plain, dose, 0.1 * dose, 0.0853 * plain / mass,
+                dose, dose / 7.4, flags,
+            ))  # fmt: skip
+    return pd.DataFrame(rows, columns=ORGAN_DOSE.names())
+
+
+def write_dose_images(root, data, patients, organ_dose):
+    """Write dose maps, their list and the histograms of chunk 0."""
+    folder, images, histograms = root / "dose/chunk-0", [], []
+    for patient in patients:
+        mask = data.load_one(patient, "mask")
+        own = organ_dose[(organ_dose["patient"] == patient) & (organ_dose["level"] == "voi")].set_index("voi")
+        values = np.zeros(mask.values.shape, np.float32)
+        rng = np.random.default_rng(len(images))
+        for label in np.unique(mask.values[mask.values > 0]).tolist():
+            voi = VOIS.get(label, f"lesion_{label - 100:02d}" if label > 100 else "")
+            if voi in own.index:
+                inside = mask.values == label
+                values[inside] = own.loc[voi, "dose_gy"] * rng.normal(1, 0.15, inside.sum()).clip(0.2)
+                edges = np.linspace(0, values[inside].max(), 40)
+                histograms += [(patient, 1, voi, d, float((values[inside] >= d).mean())) for d in edges]
+        path = write_volume(Volume(values, mask.grid, "Gy"), folder / f"sub-{patient}_cycle-1_dose.nii.gz")
+        images.append((patient, 1, "dose", None, path.name, sha256_file(path)))
+    write_table(pd.DataFrame(images, columns=IMAGES.names()), folder / "images.tsv", IMAGES)
+    write_table(pd.DataFrame(histograms, columns=DVH.names()), root / "dose/dvh.tsv", DVH)
+
+
+def write_dosimetry(root, data, truth, patients, rng, **changes):
+    """Write what quantify, fit_kinetics and compute_dose leave."""
+    tac, tiac = curves(truth[truth["patient"].isin(patients)], rng, **changes)
+    write_table(tac, root / "quantify/tac.tsv", TAC)
+    note = (patients[0], "register", "spect 168 h", "shift", 22.0, "mm", "moved by more than a voxel")
+    write_table(pd.DataFrame([note], columns=QC.names()), root / "quantify/qc.tsv", QC)
+    write_table(tiac, root / "kinetics/tiac.tsv", TIAC)
+    rows = data.manifest()
+    rows = rows[(rows["modality"] == "spect") & rows["patient"].isin(patients)]
+    images = rows.assign(cycle=1, role="spect")[IMAGES.names()]
+    write_table(images, root / "quantify/chunk-0/images.tsv", IMAGES)
+    organ_dose = doses(tiac, truth)
+    write_table(organ_dose, root / "dose/organ_dose.tsv", ORGAN_DOSE)
+    write_dose_images(root, data, patients, organ_dose)
+    write_provenance(root / "dose/chunk-0", "split", [data.manifest_file], {})
+    return tiac, organ_dose
+
+
+def write_recovery(root, tiac, organ_dose, truth):
+    """Write planted against recovered."""
+    write_table(recovery_check(tiac, organ_dose, truth), root / "evaluate/recovery.tsv", RECOVERY_CHECK)
+
+
+def predictions_of(organ_dose, truth, splits, rng):
+    """Return predictions of every predictor for every patient and organ."""
+    organs = organ_dose[organ_dose["level"] == "organ"]
+    known = truth.assign(organ=truth["voi"].map(organ_of)).groupby(["patient", "organ"])["dose_gy_per_gbq"].mean()
+    rows = []
+    for name, sd in PREDICTORS.items():
+        for row in organs.merge(splits, on="patient").to_dict("records"):
+            value = row["dose_gy_per_gbq"] * float(rng.lognormal(0, sd))
+            rows.append((
+                name, row["patient"], row["voi"], row["partition"], row["fold"], value, value * 0.7, value * 1.4,
+                row["dose_gy_per_gbq"], known[row["patient"], row["voi"]], value,
+            ))  # fmt: skip
+    return pd.DataFrame(rows, columns=[*PREDICTIONS.names(), "median_gy_per_gbq"])
+
+
+def write_predictor(folder, name, parts, rng):
+    """Write what tune and train leave for one predictor."""
+    learned = name not in BASELINES
+    parameters = {"alpha": 0.37, "features": 5} if learned else {}
+    card = {
+        "predictor": name,
+        "interval": 0.9,
+        "seed": 1,
+        "parts": {p: {"patients": 8, "ranges": {"suv_mean": [1.2, 30.5]}} for p in parts},
+    }
+    record = {
+        "format": 1,
+        "parts": {p: {"predictor": name, "state": {"parameters": parameters}} for p in parts},
+        "card": card,
+    }
+    write_json(folder / "model/model.json", record)
+    save_file({"x": np.arange(3.0)}, folder / "model/weights.safetensors")
+    trials = [
+        (p, i, float(rng.lognormal(-1, 0.2)), "{}", "complete") for p in parts for i in range(8 if learned else 1)
+    ]
+    write_table(pd.DataFrame(trials, columns=TRIALS.names()), folder / "trials.tsv", TRIALS)
+    epochs = np.arange(1, 60) if name in ("mlp", "unet") else np.array([])
+    loss = 0.2 + np.exp(-epochs / 12)
+    history = [
+        pd.DataFrame(
+            {
+                "part": p,
+                "epoch": epochs.astype(int),
+                "train_loss": loss,
+                "validation_loss": loss + 0.02 + 4e-5 * epochs**2,
+            }
+        )
+        for p in parts
+    ]
+    write_table(pd.concat(history), folder / "history.tsv", HISTORY)
+
+
+def write_experiment(root, name, kind, metrics, predictors, parts, rng):
+    """Write metrics, description and models of an experiment."""
+    folder = root / "experiments" / name
+    write_table(metrics, folder / "metrics.tsv", METRICS)
+    about = {"name": name, "kind": kind, "title": name.replace("_", " ").capitalize(), "predictors": list(predictors)}
+    about["baselines"] = [p for p in predictors if p in (*BASELINES, "pet_scaled_map")]
+    write_json(folder / "experiment.json", about)
+    for predictor in predictors:
+        write_predictor(folder / predictor, predictor, parts, rng)
+    return about
+
+
+def write_maps(root, data, patients, rng):
+    """Write maps of one experiment on dose maps and return its scores."""
+    arrays, about = {}, {}
+    for patient in patients[:2]:
+        path = root / f"dose/chunk-0/sub-{patient}_cycle-1_dose.nii.gz"
+        dose = read_volume(path).values / 7.4
+        mask = data.load_one(patient, "mask").values
+        z = np.unique(np.nonzero(mask > 0)[0])
+        own = {"label": dose[z], "truth": dose[z] * 1.1, "mask": np.ones_like(dose[z]), "pet": dose[z], "ct": dose[z]}
+        own |= {f"predicted/{p}": dose[z] * float(rng.uniform(0.7, 1.2)) for p in ("pet_scaled_map", "unet")}
+        arrays |= {f"{patient}/{key}": np.ascontiguousarray(value, np.float32) for key, value in own.items()}
+        about[patient] = {"slices": z.tolist(), "spacing_zyx_mm": list(read_volume(path).grid.spacing_zyx_mm)}
+    folder = root / "experiments/dose_map"
+    folder.mkdir(parents=True, exist_ok=True)
+    save_file(
+        arrays, folder / "maps.safetensors", metadata={"about": json.dumps({"unit": "Gy/GBq", "patients": about})}
+    )
+    rows = []
+    for predictor, value in (("pet_scaled_map", 0.06), ("unet", 0.05)):
+        for reference in ("label", "truth"):
+            for partition in ("train", "test"):
+                for metric, unit in (("rmse", "Gy/GBq"), ("ssim", "1"), ("sum_bias_percent", "%")):
+                    rows.append(
+                        (
+                            "dose_map",
+                            predictor,
+                            "body",
+                            reference,
+                            partition,
+                            metric,
+                            unit,
+                            value,
+                            value * 0.8,
+                            value * 1.2,
+                            4,
+                        )
+                    )
+    return pd.DataFrame(rows, columns=METRICS.names())
+
+
+def write_experiments(root, data, truth, organ_dose, patients, rng):
+    """Write two experiments, their comparison and the split."""
+    n = len(patients)
+    splits = pd.DataFrame({
+        "patient": patients, "centre": "north", "stratum": "north", "partition": ["test" if i % 3 == 0 else "train" for i in range(n)],
+        "fold": [-1 if i % 3 == 0 else i % 2 for i in range(n)],
+    })  # fmt: skip
+    write_table(splits, root / "split/splits.tsv", SPLITS)
+    predictions = predictions_of(organ_dose, truth, splits, rng)
+    organs = list(dict.fromkeys(predictions["voi"]))
+    write_table(predictions, root / "experiments/organ_dose/predictions.tsv", PREDICTIONS)
+    scores = score_table(
+        predictions, experiment="organ_dose", organs=organs, baselines=BASELINES, predictors=list(PREDICTORS), seed=1
+    )
+    first = write_experiment(root, "organ_dose", "organ_dose", scores, PREDICTORS, organs, rng)
+    maps = write_maps(root, data, patients, rng)
+    second = write_experiment(root, "dose_map", "dose_map", maps, ("pet_scaled_map", "unet"), ["all"], rng)
+    best = {"organ_dose": verdict(scores, first)}
+    tables = [with_roles(scores, first, best["organ_dose"]["best"]), with_roles(maps, second, "unet")]
+    write_table(pd.concat(tables), root / "compare/experiments.tsv", EXPERIMENTS)
+    write_json(root / "compare/best.json", best)
+
+
+def write_study(folder, *, n_patients=8, seed=3):
+    """Write data set and results of a whole virtual study and return (data, results)."""
+    rng = np.random.default_rng(seed)
+    patients = [f"v{i:03d}" for i in range(n_patients)]
+    data, root = Dataset(folder / "data"), folder / "results"
+    write_images(data, patients)
+    people = write_people(data, patients, rng)
+    write_check(root, people)
+    truth, usable = planted(patients, rng), patients[:-1]
+    tiac, organ_dose = write_dosimetry(root, data, truth, usable, rng)
+    write_recovery(root, tiac, organ_dose, truth)
+    write_experiments(root, data, truth, organ_dose, usable, rng)
+    return data.root, root
+
+
+def write_real(folder):
+    """Write one real patient: two SPECT points, lesions that rise, neither PET nor CT nor truth nor models."""
+    rng = np.random.default_rng(5)
+    data, root = Dataset(folder / "data"), folder / "results"
+    write_images(data, ["p1"], pet=False, ct=False)
+    manifest = data.manifest()
+    kept = manifest[(manifest["modality"] != "spect") | (manifest["time_h"] < 30)]
+    data.write_manifest(kept.drop(columns=["sha256", "n_bytes"]))
+    write_table(
+        write_people(data, ["p1"], rng)[["patient", "centre"]].assign(status="ok", reason=""),
+        root / "check/patients.tsv",
+        PATIENTS,
+    )
+    write_table(pd.DataFrame(columns=FAULTS.names()), root / "check/faults.tsv", FAULTS)
+    truth = planted(["p1"], rng)
+    truth = truth[truth["voi"] == "lesion_01"]
+    write_dosimetry(root, data, truth, ["p1"], rng, times_h=(4.0, 24.0), rising=("lesion_01",))
+    return data.root, root

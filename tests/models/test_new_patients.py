@@ -1,0 +1,94 @@
+import numpy as np
+import pytest
+
+from theradose.errors import DataError, SettingsError
+from theradose.models.examples import SUV
+from theradose.models.linear import RidgeDose
+from theradose.models.new_patients import predict_new
+from theradose.models.organ_dose import calibrate, card, load, natural, outside, score
+from theradose.models.predictors import TrainingPlan
+from theradose.models.store import Trained
+from theradose.settings import ExperimentSettings
+
+
+@pytest.fixture
+def trained(organ_examples):
+    training, everyone, _ = organ_examples()
+    model = RidgeDose(k=4)
+    model.fit(training, seed=1, training=TrainingPlan())
+    calibration = calibrate(training, model.predict(training) + np.linspace(-0.5, 0.5, len(training)))
+    cards = {"kind": "organ_dose", "predictor": "ridge", "interval": 0.9, "parts": {"kidneys": card(training)}}
+    table = everyone.covariates.assign(patient=everyone.patients, voi="kidneys")
+    return Trained({"kidneys": model}, {"kidneys": calibration}, cards), everyone, table
+
+
+def test_predicts_as_the_evaluation_does(trained):
+    model, everyone, table = trained
+    found = predict_new(model, table)
+    doses = natural(model.predictors["kidneys"].predict(everyone), model.calibration["kidneys"]["log_residuals"], 0.9)
+    np.testing.assert_allclose(found["dose_gy_per_gbq"], doses.point, rtol=1e-12)
+    np.testing.assert_allclose(found["high_gy_per_gbq"], doses.high, rtol=1e-12)
+    assert (found["low_gy_per_gbq"] < found["median_gy_per_gbq"]).all()
+
+
+def test_training_patients_are_not_in_doubt(trained):
+    model, everyone, table = trained
+    found = predict_new(model, table)
+    inside = np.array(everyone.partitions) == "train"
+    assert not any(found.loc[inside, "reasons"])
+
+
+def test_input_outside_the_training_range_is_said(trained):
+    model, _, table = trained
+    one = table.iloc[[0]].copy()
+    one[SUV] = one[SUV] * 100.0
+    found = predict_new(model, one)
+    assert np.isfinite(found["dose_gy_per_gbq"][0])
+    assert "outside the training range" in found["reasons"][0][0]
+    assert SUV in found["reasons"][0][0]
+
+
+def test_missing_uptake_gives_a_reason_and_no_number(trained):
+    model, _, table = trained
+    found = predict_new(model, table.iloc[[0]].assign(**{SUV: np.nan}))
+    assert np.isnan(found["dose_gy_per_gbq"][0])
+    assert "no PET uptake" in found["reasons"][0][0]
+
+
+def test_patient_without_the_organ_gets_a_row_all_the_same(trained):
+    model, _, table = trained
+    found = predict_new(model, table.iloc[[0]].assign(voi="spleen"))
+    assert found["voi"].tolist() == ["kidneys"]
+    assert np.isnan(found["dose_gy_per_gbq"][0])
+
+
+def test_missing_columns_count_as_missing_values(trained):
+    model, _, table = trained
+    found = predict_new(model, table[["patient", "voi", SUV, "physics.weight_kg"]].iloc[[0]])
+    assert np.isfinite(found["dose_gy_per_gbq"][0])
+    assert any("inputs are missing" in reason for reason in found["reasons"][0])
+
+
+def test_other_kind_of_model_is_refused(trained):
+    _, _, table = trained
+    with pytest.raises(DataError, match="no organ doses"):
+        predict_new(Trained({}, {}, {"kind": "dose_map", "parts": {}}), table)
+
+
+def test_range_box_by_hand():
+    ranges = {SUV: [1.0, 100.0]}  # a margin of a tenth of the range on the log scale: 100^0.1 = 1.585
+    assert outside({SUV: 150.0}, ranges) == []
+    assert len(outside({SUV: 160.0}, ranges)) == 1
+    assert len(outside({SUV: 0.6}, ranges)) == 1
+    assert len(outside({}, ranges)) == 1
+
+
+def test_score_is_the_mean_absolute_log_error(organ_examples):
+    training, _, _ = organ_examples()
+    assert score(training, training.log_dose + 0.25) == pytest.approx(0.25)
+
+
+def test_load_needs_its_tables(tmp_path):
+    settings = ExperimentSettings(name="e", kind="organ_dose", title="E", baselines=("pet_scaled",), predictors=())
+    with pytest.raises(SettingsError, match="needs covariates"):
+        load(splits=tmp_path, covariates=None, covariate_manifest=None, labels=None, pairs=None, settings=settings)

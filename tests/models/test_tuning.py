@@ -1,0 +1,115 @@
+import json
+
+import pytest
+
+from theradose.errors import DataError
+from theradose.models.predictors import Choice, FloatRange, IntRange
+from theradose.models.tuning import best, search, trials_table
+from theradose.tables import TRIALS, write_table
+
+SPACE = {"x": FloatRange(1e-3, 10.0, log=True), "n": IntRange(1, 9), "word": Choice(("a", "b"))}
+START = {"x": 1.0, "n": 3, "word": "a"}
+
+
+class KilledError(BaseException):
+    """Stands for kill -9: not caught by anything."""
+
+
+def bowl(parameters):
+    return (parameters["x"] - 0.5) ** 2 + parameters["n"] + (parameters["word"] == "b")
+
+
+def run(folder, trials, objective=bowl, **options):
+    defaults = {"seed": 5, "journal": folder / "optuna.journal", "name": "study", "start": START}
+    return search(SPACE, objective, trials=trials, **{**defaults, **options})
+
+
+def table_bytes(rows, folder):
+    return write_table(trials_table({"all": rows}), folder / "trials.tsv", TRIALS).read_bytes()
+
+
+def test_first_trial_is_the_default_and_values_stay_in_range(tmp_path):
+    rows = run(tmp_path, 8)
+    assert rows[0].parameters == START
+    assert [row.number for row in rows] == list(range(8))
+    for row in rows:
+        assert 1e-3 <= row.parameters["x"] <= 10.0
+        assert 1 <= row.parameters["n"] <= 9
+        assert row.parameters["word"] in ("a", "b")
+        assert row.value == bowl(row.parameters)
+
+
+@pytest.mark.parametrize("killed_in", [0, 3, 6])
+def test_resumed_search_is_the_uninterrupted_one(tmp_path, killed_in):
+    whole = table_bytes(run(tmp_path / "whole", 9), tmp_path / "whole")
+    calls = []
+
+    def dying(parameters):
+        calls.append(parameters)
+        if len(calls) == killed_in + 1:
+            raise KilledError
+        return bowl(parameters)
+
+    with pytest.raises(KilledError):
+        run(tmp_path / "cut", 9, dying)
+    seen = []
+    rows = run(tmp_path / "cut", 9, on_trial=lambda row: seen.append(row.number))
+    assert table_bytes(rows, tmp_path / "cut") == whole
+    assert seen == list(range(9))
+
+
+def test_half_written_last_line_does_not_stop_the_search(tmp_path):
+    whole = run(tmp_path / "whole", 8)
+    run(tmp_path / "cut", 4)
+    journal = tmp_path / "cut" / "optuna.journal"
+    content = journal.read_bytes()
+    last = content.rstrip(b"\n").rfind(b"\n") + 1
+    journal.write_bytes(content[: last + 10])
+    assert run(tmp_path / "cut", 8) == whole
+
+
+def test_more_trials_continue_the_search(tmp_path):
+    assert run(tmp_path / "steps", 4) + run(tmp_path / "steps", 8)[4:] == run(tmp_path / "whole", 8)
+
+
+def test_other_name_starts_afresh(tmp_path):
+    run(tmp_path, 4)
+    assert len(run(tmp_path, 2, name="other")) == 2
+
+
+def test_other_seed_draws_other_values(tmp_path):
+    first, second = run(tmp_path, 4), run(tmp_path, 4, name="other", seed=99)
+    assert first[1].parameters != second[1].parameters
+
+
+def test_a_training_that_runs_away_is_a_failed_trial(tmp_path):
+    def fragile(parameters):
+        if parameters["n"] > 4:
+            raise DataError("training has run away")
+        return bowl(parameters)
+
+    rows = run(tmp_path, 8, fragile)
+    failed = [row for row in rows if row.state == "failed"]
+    assert failed
+    assert all(row.value is None and "run away" in row.reason for row in failed)
+    assert len(rows) == 8
+    assert run(tmp_path, 8, fragile) == rows
+    assert best(rows).parameters["n"] <= 4
+
+
+def test_no_complete_trial_is_an_error(tmp_path):
+    def failing(parameters):
+        raise DataError("no")
+
+    with pytest.raises(DataError, match="no trial"):
+        best(run(tmp_path, 2, failing))
+
+
+def test_empty_space_gets_one_trial(tmp_path):
+    rows = search({}, lambda _: 2.0, trials=9, seed=1, journal=tmp_path / "j", name="s", start={})
+    assert [(row.parameters, row.value) for row in rows] == [({}, 2.0)]
+    assert json.loads(trials_table({"kidneys": rows})["parameters"][0]) == {}
+
+
+def test_earliest_of_equals_wins(tmp_path):
+    assert best(run(tmp_path, 5, lambda _: 1.0)).number == 0

@@ -1,0 +1,109 @@
+"""Registering and fetching models, and the model that MLflow serves."""
+
+from pathlib import Path
+
+import mlflow
+import numpy as np
+import pytest
+from mlflow import MlflowClient
+
+from theradose.errors import DataError
+from theradose.models.store import load_model
+from theradose.ops import registry, tracking
+from theradose.ops.served_model import OUTPUT, input_columns, organ_doses
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory):
+    """A folder with a prepared tracking store, the working directory of these tests."""
+    with pytest.MonkeyPatch.context() as patch:
+        folder = tmp_path_factory.mktemp("registry")
+        patch.chdir(folder)
+        patch.setenv("MLFLOW_TRACKING_URI", f"{tracking.SQLITE}{folder / tracking.DATABASE}")
+        out = folder / "tracking.json"
+        tracking.initialise(tracking.default_uri(), study="demo", title="", settings={}, watched={}, out=out)
+        yield out
+
+
+@pytest.fixture(scope="module")
+def registered(store, model_folder, table):
+    example = registry.input_example(model_folder, table)
+    return registry.register(store, name="organ-dose", folder=model_folder, example=example, tags={"study": "demo"})
+
+
+def test_the_served_model_predicts_what_its_predictors_do(model_folder, table):
+    trained = load_model(model_folder)
+    found = organ_doses(trained, table[input_columns(trained)])
+    assert tuple(found.columns) == OUTPUT
+    assert list(found["patient"]) == list(table["patient"])
+    assert (found["low_gy_per_gbq"] < found["dose_gy_per_gbq"]).all()
+    assert (found["dose_gy_per_gbq"] < found["high_gy_per_gbq"]).all()
+    physics = table["physics.pet_suv_mean"] / table["physics.weight_kg"]
+    assert np.corrcoef(np.log(found["dose_gy_per_gbq"]), np.log(physics))[0, 1] > 0.95
+
+
+def test_a_row_that_cannot_be_predicted_says_why(model_folder, table):
+    trained = load_model(model_folder)
+    rows = table.head(4).copy()
+    rows.loc[0, "physics.pet_suv_mean"] = np.nan
+    rows.loc[1, "voi"] = "spleen"
+    rows.loc[2, "physics.pet_suv_mean"] = 1e4
+    found = organ_doses(trained, rows)
+    assert found["dose_gy_per_gbq"].isna().tolist() == [True, True, False, False]
+    assert found["note"][0] == "no PET uptake or body weight"
+    assert found["note"][1] == "the model knows kidneys, liver"
+    assert "outside the training range" in found["note"][2]
+    assert found["note"][3] == ""
+
+
+def test_a_model_reads_only_the_columns_it_uses(other_folder, table):
+    assert input_columns(load_model(other_folder)) == [
+        "patient", "voi", "physics.pet_suv_mean", "physics.volume_ml", "physics.weight_kg",
+    ]  # fmt: skip
+    assert "unused" not in registry.input_example(other_folder, table)
+
+
+def test_a_registered_model_is_champion_with_signature_example_and_tags(registered, model_folder):
+    client = MlflowClient(tracking.default_uri())
+    version = client.get_model_version_by_alias("organ-dose", "champion")
+    assert str(version.version) == registered.version == "1"
+    assert version.tags["study"] == "demo"
+    assert version.tags["model_digest"] == registry.model_digest(model_folder) == registered.digest
+    info = mlflow.models.get_model_info(registered.uri)
+    names = [column.name for column in info.signature.inputs]
+    assert names[:2] == ["patient", "voi"]
+    assert "physics.pet_suv_mean" in names
+    assert [column.name for column in info.signature.outputs] == list(OUTPUT)
+    assert info.saved_input_example_info is not None
+
+
+def test_a_registered_model_predicts_the_same_numbers_and_holds_no_pickle(registered, model_folder, table):
+    trained = load_model(model_folder)
+    rows = registry.input_example(model_folder, table)
+    served = mlflow.pyfunc.load_model(registered.uri).predict(rows)
+    ours = organ_doses(trained, rows)
+    assert served.equals(ours)
+    folder = Path(mlflow.artifacts.download_artifacts(artifact_uri=registered.uri))
+    assert not [f for f in folder.rglob("*") if f.suffix in {".pkl", ".pickle", ".joblib", ".pt", ".pth"}]
+
+
+def test_the_same_bytes_get_no_new_version_and_other_bytes_do(store, registered, model_folder, other_folder, table):
+    example = registry.input_example(other_folder, table)
+    other = registry.register(store, name="organ-dose", folder=other_folder, example=example, tags={})
+    assert (other.version, other.is_new) == ("2", True)
+    back = registry.register(store, name="organ-dose", folder=model_folder, example=example, tags={})
+    assert (back.version, back.is_new) == ("1", False)
+    client = MlflowClient(tracking.default_uri())
+    assert str(client.get_model_version_by_alias("organ-dose", "champion").version) == "1"
+    assert len(client.search_model_versions("name = 'organ-dose'")) == 2
+
+
+def test_a_fetched_model_is_the_folder_that_was_registered(registered, model_folder):
+    for uri in ("models:/organ-dose@champion", registered.uri):
+        folder = registry.fetch_model(uri)
+        assert registry.model_digest(folder) == registry.model_digest(model_folder)
+
+
+def test_an_unknown_model_is_named_with_its_remedy(store):
+    with pytest.raises(DataError, match=r"models:/nobody@champion.*make ui"):
+        registry.fetch_model("models:/nobody@champion")

@@ -1,0 +1,108 @@
+"""The step compute_dose: VOI, organ and voxel doses that agree with one another and with the truth."""
+
+import math
+
+import numpy as np
+import pytest
+
+from theradose.errors import DataError, SettingsError
+from theradose.imaging.nifti import read_sidecar, read_volume
+from theradose.tables import DVH, IMAGES, ORGAN_DOSE, TIAC, read_table, write_table
+
+FACTOR = 0.0853196  # g.Gy/(MBq.h), Lu-177 electrons
+
+
+def run(tmp_path, hand_made, **settings):
+    case = hand_made.make(tmp_path)
+    quantify = hand_made.quantified(case)
+    tiac = hand_made.fitted(case, quantify / "tac.tsv", models=["mono"])
+    folder = hand_made.dosed(case, quantify, tiac, **settings)
+    return folder, read_table(folder / "organ_dose.tsv", ORGAN_DOSE), read_table(tiac, TIAC).set_index("voi")
+
+
+def test_doses_are_those_of_the_truth(tmp_path, hand_made) -> None:
+    _, doses, _ = run(tmp_path, hand_made)
+    vois = doses[doses["level"] == "voi"].set_index("voi")
+    assert sorted(vois.index) == ["kidney_left", "kidney_right", "lesion_01", "liver"]
+    for label, voi in {5: "kidney_left", 6: "kidney_right", 7: "liver", 101: "lesion_01"}.items():
+        a, t_eff_h = hand_made.truth[label]
+        mass_g = 1.04 * hand_made.volume_ml(label)
+        assert vois.loc[voi, "mass_g"] == pytest.approx(mass_g)
+        assert vois.loc[voi, "dose_gy"] == pytest.approx(FACTOR * a * t_eff_h / math.log(2) / mass_g, rel=5e-3)
+        assert vois.loc[voi, "dose_gy_per_gbq"] == pytest.approx(vois.loc[voi, "dose_gy"] / 7.4)
+
+
+def test_organs_sum_energy_and_mass(tmp_path, hand_made) -> None:
+    _, doses, _ = run(tmp_path, hand_made)
+    vois = doses[doses["level"] == "voi"].set_index("voi")
+    organs = doses[doses["level"] == "organ"].set_index("voi")
+    assert sorted(organs.index) == ["kidneys", "lesions", "liver"]
+    both = vois.loc[["kidney_left", "kidney_right"]]
+    for column in ("mass_g", "volume_ml", "tia_mbq_h", "tia_uncorrected_mbq_h"):
+        assert organs.loc["kidneys", column] == pytest.approx(both[column].sum())
+    for column in ("dose_gy", "dose_uncorrected_gy"):
+        mean = (both[column] * both["mass_g"]).sum() / both["mass_g"].sum()
+        assert organs.loc["kidneys", column] == pytest.approx(mean)
+    assert organs.loc["liver", "dose_gy"] == pytest.approx(vois.loc["liver", "dose_gy"])
+
+
+def test_map_has_the_uncorrected_mean_of_every_voi(tmp_path, hand_made) -> None:
+    folder, doses, fits = run(tmp_path, hand_made)
+    row = read_table(folder / "images.tsv", IMAGES).iloc[0]
+    assert (row["role"], row["cycle"]) == ("dose", 1)
+    volume = read_volume(folder / row["file"].rsplit("/", 1)[1])
+    assert volume.unit == "Gy"
+    assert read_sidecar(folder / row["file"].rsplit("/", 1)[1])["Virtual"] is True
+    labels = hand_made.labels()
+    for label, voi in {5: "kidney_left", 7: "liver", 101: "lesion_01"}.items():
+        own = doses[(doses["voi"] == voi) & (doses["level"] == "voi")].iloc[0]
+        assert own["dose_voxel_gy"] == pytest.approx(float(volume.values[labels == label].mean()), rel=1e-5)
+        assert own["dose_voxel_gy"] == pytest.approx(own["dose_uncorrected_gy"], rel=1e-4)
+    energy = float((volume.values * 1.04 * hand_made.grid.voxel_ml).sum())
+    assert energy == pytest.approx(FACTOR * fits["tia_uncorrected_mbq_h"].sum(), rel=1e-4)
+    assert (volume.values[labels == 0] == 0).all()
+
+
+def test_histograms_fall_and_have_the_mean_of_the_map(tmp_path, hand_made) -> None:
+    folder, doses, _ = run(tmp_path, hand_made, dvh_bins=200)
+    dvh = read_table(folder / "dvh.tsv", DVH)
+    assert sorted(dvh["voi"].unique()) == ["kidney_left", "kidney_right", "lesions", "liver"]
+    for voi, rows in dvh.groupby("voi"):
+        assert (np.diff(rows["volume_fraction"]) <= 0).all()
+        area = np.trapezoid(rows["volume_fraction"], rows["dose_gy"])
+        mean = doses[(doses["voi"] == voi)]["dose_voxel_gy"].iloc[0]
+        assert area == pytest.approx(mean, rel=0.02)
+
+
+def test_implausible_doses_are_flagged(tmp_path, hand_made) -> None:
+    _, doses, _ = run(tmp_path, hand_made, density_g_per_ml=0.5)
+    kidneys = doses[(doses["voi"] == "kidneys")].iloc[0]
+    assert kidneys["dose_gy_per_gbq"] < 1.5
+    assert "implausible_dose" not in kidneys["flags"]
+    _, doses, _ = run(tmp_path / "light", hand_made, density_g_per_ml=0.21)
+    kidneys = doses[(doses["voi"] == "kidneys")].iloc[0]
+    assert kidneys["dose_gy_per_gbq"] > 1.5
+    assert "implausible_dose" in kidneys["flags"]
+
+
+def test_unknown_engine_and_lost_curves_are_errors(tmp_path, hand_made) -> None:
+    case = hand_made.make(tmp_path)
+    quantify = hand_made.quantified(case)
+    tiac = hand_made.fitted(case, quantify / "tac.tsv", models=["mono"])
+    with pytest.raises(SettingsError, match="dose engine is unknown"):
+        hand_made.dosed(case, quantify, tiac, engine="magic")
+    fits = read_table(tiac, TIAC)
+    write_table(fits[fits["voi"] != "liver"], tiac, TIAC)
+    with pytest.raises(DataError, match=r"THR-246.*liver"):
+        hand_made.dosed(case, quantify, tiac)
+
+
+def test_changed_image_is_noticed(tmp_path, hand_made) -> None:
+    case = hand_made.make(tmp_path)
+    quantify = hand_made.quantified(case)
+    tiac = hand_made.fitted(case, quantify / "tac.tsv", models=["mono"])
+    images = read_table(quantify / "images.tsv", IMAGES)
+    images["sha256"] = "0" * 64
+    write_table(images, quantify / "images.tsv", IMAGES)
+    with pytest.raises(DataError, match="THR-202"):
+        hand_made.dosed(case, quantify, tiac)

@@ -1,0 +1,185 @@
+"""Normalise and augment on a data set made by hand: three patients, one of them for the test."""
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from theradose.cohort.layout import Dataset
+from theradose.imaging.augment import Draw, apply
+from theradose.imaging.grid import Grid
+from theradose.imaging.nifti import read_volume, write_volume
+from theradose.imaging.volume import Volume
+from theradose.models.image_examples import load_examples
+from theradose.provenance import sha256_file
+from theradose.settings import AugmentSettings, NormaliseSettings, to_json
+from theradose.steps import augment, normalise
+from theradose.steps.entry import arguments
+from theradose.tables import DRAWS, IMAGES, PARTICIPANTS, PATIENTS, SPLITS, read_table, write_table
+
+GRID = Grid((10, 14, 18), (8.0, 8.0, 8.0))
+PET_SIDECAR = {
+    "Modality": "PT",
+    "TracerRadionuclide": "Ga-68",
+    "InjectedRadioactivity": 150.0,
+    "InjectedRadioactivityUnits": "MBq",
+    "InjectionStart": 0,
+    "FrameTimesStart": [3000],
+    "FrameDuration": [600],
+    "ImageDecayCorrected": True,
+    "DecayReference": "administration",
+}
+WEIGHT_KG, ADMINISTERED_MBQ = 80.0, 7400.0
+PATIENTS_HERE = {"v001": "train", "v002": "train", "v003": "test"}
+
+
+def images_of(seed):
+    """Return PET (Bq/mL), CT (HU), labels and dose (Gy) with a liver in a body; dose is 2e-4 Gy per Bq/mL."""
+    organs = np.zeros(GRID.shape_zyx, np.int16)
+    organs[:, 3:11, 4:14] = 1
+    organs[3:8, 5:9, 6:10] = 7
+    pet = np.where(organs == 7, 20e3, np.where(organs == 1, 2e3, 0.0)).astype(np.float32)
+    pet *= np.random.default_rng(seed).uniform(0.8, 1.2, pet.shape).astype(np.float32)
+    ct = np.where(organs > 0, 40.0, -1000.0).astype(np.float32)
+    return pet, ct, organs, 2e-4 * pet
+
+
+@pytest.fixture
+def study(tmp_path, monkeypatch):
+    """Return the folder of a small study, made the working folder."""
+    monkeypatch.chdir(tmp_path)
+    data, rows, doses = Dataset(tmp_path / "data"), [], []
+    for number, patient in enumerate(PATIENTS_HERE):
+        pet, ct, organs, dose = images_of(number)
+        for modality, values, unit, extra in (
+            ("pet", pet, "Bq/mL", PET_SIDECAR),
+            ("ct", ct, "HU", {}),
+            ("mask", organs, "label", {}),
+        ):
+            file = write_volume(Volume(values, GRID, unit), data.image_file(patient, modality), extra)
+            time = 0.9 if modality == "pet" else None
+            place = file.relative_to(data.root).as_posix()
+            rows.append({"patient": patient, "session": "ses-pre", "modality": modality, "time_h": time, "file": place})
+        file = write_volume(Volume(dose, GRID, "Gy"), tmp_path / "dose" / f"sub-{patient}_cycle-1_dose.nii.gz")
+        place = file.relative_to(tmp_path).as_posix()
+        doses.append((patient, 1, "dose", None, place, sha256_file(file)))
+    data.write_manifest(pd.DataFrame(rows))
+    people = [(patient, "north", WEIGHT_KG, 175.0, ADMINISTERED_MBQ, "Lu-177") for patient in PATIENTS_HERE]
+    write_table(pd.DataFrame(people, columns=PARTICIPANTS.names()), data.participants_file, PARTICIPANTS)
+    write_table(pd.DataFrame(doses, columns=IMAGES.names()), tmp_path / "dose/images.tsv", IMAGES)
+    status = [(patient, "north", "ok", "") for patient in PATIENTS_HERE]
+    write_table(pd.DataFrame(status, columns=PATIENTS.names()), tmp_path / "patients.tsv", PATIENTS)
+    split = [
+        (p, "north", "north", part, -1 if part == "test" else i) for i, (p, part) in enumerate(PATIENTS_HERE.items())
+    ]
+    write_table(pd.DataFrame(split, columns=SPLITS.names()), tmp_path / "splits.tsv", SPLITS)
+    return tmp_path
+
+
+def numbers(image):
+    """Return the numbers of an image."""
+    return image.values  # noqa: PD011 (no pandas)
+
+
+def run_normalise(chunk=0, of=1, out="normalise/chunk-0", **changes):
+    parser = arguments(
+        "", texts=("settings",), paths=("data", "patients", "dose_images", "out"), numbers=("chunk", "of")
+    )
+    settings = to_json(NormaliseSettings(**changes))
+    words = ["--settings", settings, "--data", "data", "--patients", "patients.tsv", "--dose-images", "dose/images.tsv"]
+    normalise.run(parser.parse_args([*words, "--out", out, "--chunk", str(chunk), "--of", str(of)]))
+
+
+def run_augment(out="augment", images=("normalise/chunk-0/images.tsv",), **changes):
+    parser = arguments("", texts=("settings",), numbers=("seed",), lists=("images",), paths=("splits", "out"))
+    settings = to_json(AugmentSettings(**{"copies": 2, "slices": 4, **changes}))
+    words = ["--settings", settings, "--seed", "3", "--images", *images, "--splits", "splits.tsv", "--out", out]
+    augment.run(parser.parse_args(words))
+
+
+def test_normalised_images_have_their_scale(study):
+    run_normalise()
+    table = read_table(study / "normalise/chunk-0/images.tsv", IMAGES)
+    assert set(table["role"]) == {"pet", "ct", "dose", "organs"}
+    files = table[table["patient"] == "v001"].set_index("role")["file"]
+    pet, _, organs, dose = images_of(0)
+    images = {role: read_volume(study / file) for role, file in files.items()}
+    found = {role: numbers(image) for role, image in images.items()}
+    assert found["pet"] == pytest.approx(pet * 80e3 / 150e6 / 10.0, rel=1e-5)
+    assert found["dose"] == pytest.approx(dose / 7.4, rel=1e-5)
+    assert found["ct"][organs > 0] == pytest.approx(0.5)
+    assert np.array_equal(found["organs"], organs)
+    assert {role: image.unit for role, image in images.items()} == {
+        "pet": "SUV/10", "ct": "window fraction", "dose": "Gy/GBq", "organs": "label",
+    }  # fmt: skip
+
+
+def test_chunks_share_out_the_patients(study):
+    for chunk in (0, 1):
+        run_normalise(chunk, 2, f"normalise/chunk-{chunk}")
+    names = [set(read_table(study / f"normalise/chunk-{k}/images.tsv", IMAGES)["patient"]) for k in (0, 1)]
+    assert names == [{"v001", "v003"}, {"v002"}]
+    run_augment(images=("normalise/chunk-1/images.tsv", "normalise/chunk-0/images.tsv"))
+    assert list(load_examples(study / "augment").grids) == ["v001", "v002", "v003"]
+
+
+def test_coarser_model_grid(study):
+    run_normalise(spacing_mm=16.0)
+    image = read_volume(study / "normalise/chunk-0/sub-v001_pet.nii.gz")
+    assert image.grid.spacing_mm == pytest.approx((16.0, 16.0, 16.0))
+    assert image.grid.shape_zyx == (5, 7, 9)
+
+
+def test_only_training_patients_have_copies(study):
+    run_normalise()
+    run_augment()
+    table = load_examples(study / "augment").table
+    copies = table.groupby("patient")["copy"].unique().map(sorted).to_dict()
+    assert copies == {"v001": [0, 1, 2], "v002": [0, 1, 2], "v003": [0]}
+    draws = read_table(study / "augment/draws.tsv", DRAWS)
+    assert draws[["patient", "copy"]].to_numpy().tolist() == [["v001", 1], ["v001", 2], ["v002", 1], ["v002", 2]]
+
+
+def test_copy_zero_is_the_patient_and_other_copies_follow_from_their_record(study):
+    run_normalise()
+    run_augment()
+    examples = load_examples(study / "augment")
+    images = {r: read_volume(study / f"normalise/chunk-0/sub-v002_{r}.nii.gz") for r in ("pet", "ct", "dose", "organs")}
+    draws = read_table(study / "augment/draws.tsv", DRAWS).set_index(["patient", "copy"])["draw"]
+    for copy in (0, 1, 2):
+        change = Draw.from_json(draws["v002", copy]) if copy else Draw()
+        dose = numbers(apply(change, images)["dose"])
+        part = examples.pick(np.asarray((examples.table["patient"] == "v002") & (examples.table["copy"] == copy)))
+        for number, row in enumerate(part.table.itertuples()):
+            window = np.s_[row.slice, row.row_from : row.row_from + 8, row.column_from : row.column_from + 16]
+            whole = part.dose[number][:, : GRID.shape_zyx[2] - row.column_from]
+            assert np.array_equal(whole, dose[window])
+    assert examples.concentration()[0].max() == pytest.approx(24e3 / 150.0, rel=0.05)
+
+
+def test_the_same_seed_gives_the_same_bytes_whoever_else_is_there(study):
+    run_normalise()
+    run_augment("augment")
+    run_augment("again")
+    for name in ("pairs.safetensors", "pairs.tsv", "draws.tsv"):
+        assert (study / "augment" / name).read_bytes() == (study / "again" / name).read_bytes()
+    splits = read_table(study / "splits.tsv", SPLITS)
+    write_table(splits[splits["patient"] != "v001"], study / "splits.tsv", SPLITS)
+    run_augment("fewer")
+    before = read_table(study / "augment/draws.tsv", DRAWS)
+    assert read_table(study / "fewer/draws.tsv", DRAWS)["draw"].tolist() == before["draw"][2:].tolist()
+
+
+def test_steps_run_from_the_shell_and_a_changed_image_is_one_sentence(study):
+    run_normalise()
+    file = study / "normalise/chunk-0/sub-v001_pet.nii.gz"
+    file.write_bytes(file.read_bytes() + b"x")
+    command = [sys.executable, "-m", "theradose.steps.augment", "--settings", json.dumps({}), "--seed", "1"]
+    command += ["--images", "normalise/chunk-0/images.tsv", "--splits", "splits.tsv", "--out", "augment"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert done.stderr.startswith("ERROR THR-202")
+    assert "patient v001" in done.stderr

@@ -1,0 +1,150 @@
+"""The step quantify: activities, quality table, images on one grid, and what it does when data are at fault."""
+
+import json
+
+import numpy as np
+import pytest
+
+from theradose.cohort import quantification
+from theradose.errors import DataError, GeometryError
+from theradose.imaging.grid import Grid
+from theradose.imaging.nifti import read_sidecar, read_volume
+from theradose.imaging.register import Registration
+from theradose.imaging.volume import Volume
+from theradose.tables import IMAGES, QC, TAC, read_table
+from theradose.vocabulary import voi_of_label
+
+
+def tac_of(folder):
+    return read_table(folder / "tac.tsv", TAC).set_index(["voi", "time_h"])
+
+
+def test_activities_come_back(tmp_path, hand_made) -> None:
+    case = hand_made.make(tmp_path)
+    tac = tac_of(hand_made.quantified(case))
+    assert len(tac) == len(hand_made.truth) * len(hand_made.times_h)
+    for label in hand_made.truth:
+        for time in hand_made.times_h:
+            row = tac.loc[(voi_of_label(label), time)]
+            assert row["activity_mbq"] == pytest.approx(hand_made.activity_mbq(label, time), rel=2e-3)
+            assert row["volume_ml"] == pytest.approx(hand_made.volume_ml(label))
+            assert row["correction"] == "geometric_transfer 13 mm"
+    left = tac.loc["kidney_left"]
+    assert (left["activity_uncorrected_mbq"] < 0.8 * left["activity_mbq"]).all()
+
+
+def test_images_that_need_no_change_are_the_originals(tmp_path, hand_made) -> None:
+    case = hand_made.make(tmp_path)
+    folder = hand_made.quantified(case)
+    images = read_table(folder / "images.tsv", IMAGES)
+    assert images["time_h"].tolist() == list(hand_made.times_h)
+    assert all(case.data.as_posix() in file for file in images["file"])
+    assert not list(folder.glob("*.nii.gz"))
+    assert json.loads((folder / "provenance.json").read_text())["step"] == "quantify"
+
+
+def test_other_decay_references_give_the_same_activities(tmp_path, hand_made) -> None:
+    images = {
+        t: hand_made.spect(t).with_values(hand_made.spect(t).values * np.float32(2 ** (t / 159.528)))
+        for t in hand_made.times_h
+    }
+    case = hand_made.make(tmp_path, images=images, DecayReference="administration")
+    folder = hand_made.quantified(case)
+    tac = tac_of(folder)
+    assert tac.loc[("liver", 168.0), "activity_mbq"] == pytest.approx(hand_made.activity_mbq(7, 168.0), rel=2e-3)
+    listed = read_table(folder / "images.tsv", IMAGES)
+    written = read_volume(folder / listed["file"].iloc[3].rsplit("/", 1)[1])
+    assert written.values == pytest.approx(hand_made.spect(168.0).values, rel=1e-5, abs=1e-3)
+    about = read_sidecar(folder / "sub-p1_cycle-1_time-168h_spect.nii.gz")
+    assert (about["Virtual"], about["DecayReference"], about["Units"]) == (True, "scan_start", "Bq/mL")
+    # The same numbers under the reading of the settings: 107 % too much after a week.
+    misread = tac_of(hand_made.quantified(case, out="misread", decay_reference="scan_start"))
+    ratio = misread.loc[("liver", 168.0), "activity_mbq"] / tac.loc[("liver", 168.0), "activity_mbq"]
+    assert ratio == pytest.approx(2 ** (168 / 159.528), rel=1e-4)
+
+
+def test_quality_table_has_totals_and_shares(tmp_path, hand_made) -> None:
+    case = hand_made.make(tmp_path)
+    qc = read_table(hand_made.quantified(case) / "qc.tsv", QC)
+    totals = qc[qc["name"] == "total_activity"]["value"].to_numpy()
+    true = np.array([sum(hand_made.activity_mbq(k, t) for k in hand_made.truth) for t in hand_made.times_h])
+    assert totals == pytest.approx(true, rel=0.01)
+    shares = qc[qc["name"] == "share_of_decayed_administered_activity"]["value"].to_numpy()
+    left = hand_made.administered_mbq * 2 ** (-np.array(hand_made.times_h) / 159.528)
+    assert shares == pytest.approx(totals / left)
+
+
+def test_masks_of_their_own_are_used_on_the_image_as_taken(tmp_path, hand_made) -> None:
+    # The body moves by three voxels between the scans and so does its mask; no registration is asked, grids agree.
+    images = {4.0: hand_made.spect(4.0), 24.0: hand_made.spect(24.0, shift=1)}
+    moved = np.roll(hand_made.labels(), 1, axis=2)
+    masks = {4.0: Volume(hand_made.labels(), hand_made.grid, "label"), 24.0: Volume(moved, hand_made.grid, "label")}
+    tac = tac_of(hand_made.quantified(hand_made.make(tmp_path, images=images, masks=masks)))
+    for time in (4.0, 24.0):
+        assert tac.loc[("kidney_left", time), "activity_mbq"] == pytest.approx(
+            hand_made.activity_mbq(5, time), rel=2e-3
+        )
+
+
+def test_registration_is_asked_for_and_noted(tmp_path, hand_made, monkeypatch) -> None:
+    asked = []
+
+    def fake(fixed, moving, *, max_shift_mm, min_overlap):
+        asked.append((max_shift_mm, min_overlap))
+        back = moving.with_values(np.roll(moving.values, -2, axis=2))
+        return Registration(back, (3.0, 4.0, 0.0), (0.0, 0.0, 0.0), 0.97, 0.9, np.eye(4))
+
+    monkeypatch.setattr(quantification, "register_to", fake)
+    case = hand_made.make(tmp_path, images={4.0: hand_made.spect(4.0), 24.0: hand_made.spect(24.0, shift=2)})
+    folder = hand_made.quantified(case, register_time_points=True, max_shift_mm=33.0)
+    assert asked == [(33.0, 0.5)]
+    row = tac_of(folder).loc[("kidney_left", 24.0)]
+    assert row["activity_mbq"] == pytest.approx(hand_made.activity_mbq(5, 24.0), rel=2e-3)
+    qc = read_table(folder / "qc.tsv", QC).set_index("name")["value"]
+    assert qc["registration_shift"] == pytest.approx(5.0)
+    assert qc["registration_overlap"] == pytest.approx(0.97)
+    files = read_table(folder / "images.tsv", IMAGES)["file"].tolist()
+    assert files[1].endswith("quantify/sub-p1_cycle-1_time-024h_spect.nii.gz")
+
+
+def test_real_registration_finds_a_moved_patient(tmp_path, hand_made) -> None:
+    case = hand_made.make(tmp_path, images={4.0: hand_made.spect(4.0), 24.0: hand_made.spect(24.0, shift=2)})
+    folder = hand_made.quantified(case, register_time_points=True)
+    qc = read_table(folder / "qc.tsv", QC).set_index("name")["value"]
+    assert qc["registration_shift"] == pytest.approx(12.0, abs=1.5)
+    row = tac_of(folder).loc[("kidney_left", 24.0)]
+    assert row["activity_mbq"] == pytest.approx(hand_made.activity_mbq(5, 24.0), rel=0.05)
+
+
+def test_mask_on_another_grid_is_one_clear_error(tmp_path, hand_made) -> None:
+    grid = Grid(hand_made.grid.shape_zyx, (6.0, 6.0, 5.0))
+    case = hand_made.make(tmp_path, masks={None: Volume(hand_made.labels(), grid, "label")})
+    with pytest.raises(GeometryError, match=r"patient p1.*another grid|another grid.*patient p1"):
+        hand_made.quantified(case)
+
+
+def test_spect_without_mask_and_spect_without_resolution(tmp_path, hand_made) -> None:
+    late = {72.0: Volume(hand_made.labels(), hand_made.grid, "label")}
+    with pytest.raises(DataError, match=r"THR-205.*patient p1.*4 h"):
+        hand_made.quantified(hand_made.make(tmp_path / "a", masks=late))
+    with pytest.raises(DataError, match=r"THR-245.*patient p1"):
+        hand_made.quantified(hand_made.make(tmp_path / "b", EffectiveResolutionFWHM=None))
+
+
+def test_time_points_on_other_grids_need_registration(tmp_path, hand_made) -> None:
+    other = Volume(
+        hand_made.spect(24.0).values, Grid(hand_made.grid.shape_zyx, (6.0, 6.0, 6.0), (3.0, 0.0, 0.0)), "Bq/mL"
+    )
+    case = hand_made.make(tmp_path, images={4.0: hand_made.spect(4.0), 24.0: other})
+    with pytest.raises(GeometryError, match="later time point"):
+        hand_made.quantified(case)
+
+
+def test_chunks_share_the_patients(tmp_path, hand_made) -> None:
+    images = {4.0: hand_made.spect(4.0)}
+    case = hand_made.make(tmp_path, patients=("p1", "p2", "p3"), images=images)
+    found = [
+        set(read_table(hand_made.quantified(case, k, 2, f"chunk-{k}") / "tac.tsv", TAC)["patient"]) for k in (0, 1)
+    ]
+    assert found == [{"p1", "p3"}, {"p2"}]
+    assert read_table(hand_made.quantified(case, 7, 8, "empty") / "tac.tsv", TAC).empty

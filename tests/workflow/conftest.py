@@ -1,0 +1,141 @@
+"""A copy of the project in a folder of its own, and Snakemake run in it."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+PARTS = (
+    "Snakefile",
+    "workflow",
+    "config",
+    "profiles",
+    "src",
+    "environment.yml",
+    "dvc.yaml",
+    ".dvcignore",
+    ".gitignore",
+)
+IGNORED = shutil.ignore_patterns("__pycache__", "*.egg-info")
+
+
+@dataclass(frozen=True)
+class Project:
+    """A project folder; its own `src` is the package that runs in it."""
+
+    root: Path
+    config: str = "config/quick.yaml"
+
+    @property
+    def environment(self):
+        return {**os.environ, "PYTHONPATH": str(self.root / "src"), "MLFLOW_TRACKING_URI": ""}
+
+    def command(self, *args):
+        return [sys.executable, "-m", "snakemake", "--configfile", self.config, *args]
+
+    def snakemake(self, *args, ok=True, bare=False):
+        """Run Snakemake and return what it said; the study of `config` unless `bare`."""
+        command = [sys.executable, "-m", "snakemake", *args] if bare else self.command(*args)
+        done = subprocess.run(command, cwd=self.root, env=self.environment, text=True, capture_output=True)
+        said = done.stdout + done.stderr
+        if ok is not None:
+            assert (done.returncode == 0) == ok, said[-4000:]
+        return said
+
+    def theradose(self, *args):
+        """Run the command of the project's own package and return how it ended."""
+        command = [sys.executable, "-c", "from theradose.cli.main import run; run()", *map(str, args)]
+        return subprocess.run(command, cwd=self.root, env=self.environment, text=True, capture_output=True)
+
+    def jobs(self, *args, bare=False):
+        """Return {rule: number of jobs} of a dry run."""
+        return jobs_of(self.snakemake("-n", *args, bare=bare))
+
+    def first_movers(self, reason):
+        """Return the rules that a dry run names for one reason, e.g. `params have changed`."""
+        said = self.snakemake("-n")
+        if reason not in said:
+            return set()
+        line = said.split(reason, 1)[1].split("\n", 2)[1]
+        return {name.strip() for name in line.split(",")}
+
+    def outputs(self):
+        """Return {output file: rule} of the whole study."""
+        rows = [line.split("\t") for line in self.snakemake("--summary").splitlines()]
+        return {row[0]: row[2] for row in rows if len(row) > 5 and row[0] != "output_file"}
+
+    def pretend(self):
+        """Put a file in the place of every output and let Snakemake believe in them."""
+        for file in self.outputs():
+            path = self.root / file
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(f"{file}\n", encoding="utf-8")
+        self.snakemake("--touch", "--cores", "1")
+
+    def edit(self, file, old, new):
+        """Replace text in a file of the project."""
+        path = self.root / file
+        text = path.read_text(encoding="utf-8")
+        assert text.count(old) >= 1, f"{old!r} is not in {file}"
+        path.write_text(text.replace(old, new, 1), encoding="utf-8")
+
+    def tables(self):
+        """Return {file: bytes} of everything a study writes except logs, provenance of runs and the tracking record."""
+        left_out = re.compile(r"/log/|tracking\.json|registered\.json|\.snakemake|mlflow|mlartifacts|optuna\.journal")
+        folders = ("data", "truth", "results", "models", "metrics")
+        files = [f for name in folders for f in sorted((self.root / name).rglob("*")) if f.is_file()]
+        named = {f.relative_to(self.root).as_posix(): f for f in files}
+        return {name: f.read_bytes() for name, f in named.items() if not left_out.search(name)}
+
+
+def jobs_of(said):
+    """Return {rule: count} from the last job table that Snakemake printed."""
+    if "Job stats:" not in said:
+        return {}
+    rows = re.findall(r"^([a-z_]+) +(\d+)$", said.rsplit("Job stats:", 1)[1], re.MULTILINE)
+    return {name: int(count) for name, count in rows}
+
+
+def copy_project(target):
+    """Copy what a run needs into a folder."""
+    for name in PARTS:
+        source = ROOT / name
+        if source.is_dir():
+            shutil.copytree(source, target / name, ignore=IGNORED)
+        else:
+            shutil.copy(source, target / name)
+    return Project(target)
+
+
+@pytest.fixture(scope="session")
+def copy_to():
+    """Return the function that copies the project into a folder."""
+    return copy_project
+
+
+@pytest.fixture
+def project(tmp_path):
+    """An empty copy of the project."""
+    return copy_project(tmp_path)
+
+
+@pytest.fixture(scope="session")
+def pretended(tmp_path_factory):
+    """A copy in which every output of the quick study seems to be there; not to be changed, copy it."""
+    made = copy_project(tmp_path_factory.mktemp("pretended"))
+    made.pretend()
+    return made
+
+
+@pytest.fixture
+def finished(pretended, tmp_path):
+    """A copy of the project in which the quick study seems to be finished."""
+    target = tmp_path / "project"
+    shutil.copytree(pretended.root, target)
+    return Project(target)

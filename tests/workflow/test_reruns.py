@@ -1,0 +1,60 @@
+"""What re-runs: exactly the steps that use what has changed, and nothing for words, times and a new tracking run."""
+
+import os
+
+PARAMS = "params have changed since last execution:"
+
+
+def test_a_finished_study_has_nothing_to_do(finished):
+    assert "Nothing to be done" in finished.snakemake("-n")
+
+
+def test_a_changed_formula_reruns_the_steps_that_use_it(finished):
+    finished.edit("src/theradose/physics/kinetics.py", "import numpy as np\n", "import numpy as np\n\nEXTRA = 1.0\n")
+    users = finished.first_movers(PARAMS)
+    assert "fit_kinetics" in users
+    assert not users & {"simulate", "check", "quantify", "split", "extract_features", "augment", "tune", "gather"}
+    assert {"fit_kinetics", "compute_dose", "tune", "train", "evaluate", "report"} <= set(finished.jobs())
+
+
+def test_a_changed_comment_or_docstring_reruns_nothing(finished):
+    path = finished.root / "src/theradose/physics/kinetics.py"
+    text = path.read_text(encoding="utf-8")
+    path.write_text(text.replace('"""', '"""Other words. ', 1) + "# a comment at the end\n", encoding="utf-8")
+    assert "Nothing to be done" in finished.snakemake("-n")
+
+
+def test_a_changed_value_reruns_the_steps_that_get_its_section(finished):
+    finished.edit("config/quick.yaml", "copies: 1", "copies: 2")
+    assert finished.first_movers(PARAMS) == {"augment", "init_tracking"}
+    jobs = set(finished.jobs())
+    assert {"augment", "tune", "train"} <= jobs
+    assert not {"simulate", "check", "quantify", "normalise", "extract_features"} & jobs
+
+
+def test_excluding_a_patient_makes_no_new_cohort(finished):
+    finished.edit("config/quick.yaml", "name: quick\n", "name: quick\n  exclude: [v003]\n")
+    jobs = set(finished.jobs())
+    assert "check" in jobs
+    assert "simulate" not in jobs
+
+
+def test_files_that_are_only_newer_rerun_nothing(finished):
+    for path in sorted((finished.root / "data").rglob("*")):
+        os.utime(path)
+    assert "Nothing to be done" in finished.snakemake("-n")
+
+
+def test_other_data_rerun_their_descendants_and_not_what_made_them(finished):
+    (finished.root / "data/quick/manifest.tsv").write_text("another version\n", encoding="utf-8")
+    jobs = set(finished.jobs())
+    assert {"check", "quantify", "extract_features", "normalise", "train", "report"} <= jobs
+    assert not {"simulate", "init_tracking"} & jobs
+
+
+def test_a_new_tracking_run_trains_nothing_again(finished):
+    finished.edit("config/quick.yaml", "title: Quick", "title: Another quick")
+    assert set(finished.jobs()) <= {"init_tracking", "report", "default", "total"}
+    tracking = finished.root / "results/quick/tracking.json"
+    tracking.write_text("another run\n", encoding="utf-8")
+    assert not {"tune", "train", "evaluate"} & set(finished.jobs())
