@@ -238,7 +238,8 @@ def read_cells(path: Path, schema: Schema) -> pd.DataFrame:
         raise DataError(f"table {schema.name} is damaged", where=where, got=error, code="THR-204") from error
     missing = [name for name in schema.names() if name not in frame.columns]
     if missing:
-        raise DataError(f"table {schema.name} lacks columns", where=where, got=missing, expected=schema.names(), code="THR-230")
+        what, expected = f"table {schema.name} lacks columns", schema.names()
+        raise DataError(what, where=where, got=missing, expected=expected, code="THR-230")
     return frame
 
 

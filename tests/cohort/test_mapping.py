@@ -113,6 +113,6 @@ def test_two_masks_of_one_session_are_merged(source, tmp_path) -> None:
     extra = table[table["file"] == "P_00/PET_mask.nii.gz"].assign(file="P_00/extra_mask.nii.gz", label="liver")
     pd.concat([table, extra]).to_csv(tmp_path / "m.tsv", sep="\t", index=False)
     import_mapping(source, tmp_path / "data", tmp_path / "m.tsv")
-    merged = np.asarray(Dataset(tmp_path / "data").load_one("P_00", "mask").values)  # noqa: PD011 - no Series
+    merged = np.asarray(Dataset(tmp_path / "data").load_one("P_00", "mask").values)
     assert (merged == 7).sum() == 2
     assert (merged == 101).sum() == 7

@@ -11,7 +11,7 @@ ORGANS = ("kidneys", "liver")
 
 
 def predictions(*, relative_errors, partition="test", n=12, seed=0):
-    """Return predictions of several predictors, each off by its relative error, up for one half and down for the other."""
+    """Return predictions of several predictors, each off by its relative error, half of them up and half down."""
     rng = np.random.default_rng(seed)
     rows = []
     for organ in ORGANS:
@@ -33,7 +33,7 @@ def table_of(rows, baselines=("mean", "physics"), predictors=("mean", "physics",
     return score_table(rows, experiment="e", organs=ORGANS, baselines=baselines, predictors=predictors, seed=1)
 
 
-def value(table, predictor, metric, partition="test", voi="all", reference="label"):
+def value(table, predictor, metric, partition="test", *, voi="all", reference="label"):
     chosen = table[
         (table["predictor"] == predictor) & (table["metric"] == metric) & (table["partition"] == partition)
         & (table["voi"] == voi) & (table["reference"] == reference)

@@ -12,6 +12,7 @@ from theradose.models.predictors import TrainingPlan
 from theradose.models.store import Trained, save_model
 
 N = 16
+CARD = {"kind": "organ_dose", "interval": 0.9}
 
 
 def covariates():
@@ -39,7 +40,7 @@ def train(table, predictor, **parameters):
         models[str(organ)].fit(examples, seed=0, training=TrainingPlan())
         calibration[str(organ)] = organ_dose.calibrate(examples, models[str(organ)].predict(examples))
         cards[str(organ)] = organ_dose.card(examples)
-    return Trained(models, calibration, {"interval": 0.9, "predictor": predictor.name, "parts": cards})
+    return Trained(models, calibration, {**CARD, "predictor": predictor.name, "parts": cards})
 
 
 @pytest.fixture(scope="session")

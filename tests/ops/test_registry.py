@@ -3,14 +3,14 @@
 from pathlib import Path
 
 import mlflow
-import numpy as np
 import pytest
 from mlflow import MlflowClient
 
 from theradose.errors import DataError
+from theradose.models.new_patients import COLUMNS, predict_new
 from theradose.models.store import load_model
 from theradose.ops import registry, tracking
-from theradose.ops.served_model import OUTPUT, input_columns, organ_doses
+from theradose.ops.served_model import served
 
 
 @pytest.fixture(scope="module")
@@ -31,36 +31,23 @@ def registered(store, model_folder, table):
     return registry.register(store, name="organ-dose", folder=model_folder, example=example, tags={"study": "demo"})
 
 
-def test_the_served_model_predicts_what_its_predictors_do(model_folder, table):
+def test_the_served_table_is_that_of_new_patients_with_reasons_as_text(model_folder, table):
     trained = load_model(model_folder)
-    found = organ_doses(trained, table[input_columns(trained)])
-    assert tuple(found.columns) == OUTPUT
-    assert list(found["patient"]) == list(table["patient"])
-    assert (found["low_gy_per_gbq"] < found["dose_gy_per_gbq"]).all()
-    assert (found["dose_gy_per_gbq"] < found["high_gy_per_gbq"]).all()
-    physics = table["physics.pet_suv_mean"] / table["physics.weight_kg"]
-    assert np.corrcoef(np.log(found["dose_gy_per_gbq"]), np.log(physics))[0, 1] > 0.95
+    rows = table.head(2).copy()
+    rows.loc[0, "physics.pet_suv_mean"] = 1e4
+    found, ours = served(trained, rows), predict_new(trained, rows)
+    assert found.drop(columns="reasons").equals(ours.drop(columns="reasons"))
+    assert "outside the training range" in found["reasons"][0]
+    assert found["reasons"][1] == ""
 
 
-def test_a_row_that_cannot_be_predicted_says_why(model_folder, table):
-    trained = load_model(model_folder)
-    rows = table.head(4).copy()
-    rows.loc[0, "physics.pet_suv_mean"] = np.nan
-    rows.loc[1, "voi"] = "spleen"
-    rows.loc[2, "physics.pet_suv_mean"] = 1e4
-    found = organ_doses(trained, rows)
-    assert found["dose_gy_per_gbq"].isna().tolist() == [True, True, False, False]
-    assert found["note"][0] == "no PET uptake or body weight"
-    assert found["note"][1] == "the model knows kidneys, liver"
-    assert "outside the training range" in found["note"][2]
-    assert found["note"][3] == ""
-
-
-def test_a_model_reads_only_the_columns_it_uses(other_folder, table):
-    assert input_columns(load_model(other_folder)) == [
+def test_a_model_asks_only_for_the_columns_it_uses(other_folder, table):
+    example = registry.input_example(other_folder, table)
+    assert list(example.columns) == [
         "patient", "voi", "physics.pet_suv_mean", "physics.volume_ml", "physics.weight_kg",
     ]  # fmt: skip
-    assert "unused" not in registry.input_example(other_folder, table)
+    assert len(example) == 2
+    assert set(example.dtypes[2:].astype(str)) == {"float64"}
 
 
 def test_a_registered_model_is_champion_with_signature_example_and_tags(registered, model_folder):
@@ -73,7 +60,7 @@ def test_a_registered_model_is_champion_with_signature_example_and_tags(register
     names = [column.name for column in info.signature.inputs]
     assert names[:2] == ["patient", "voi"]
     assert "physics.pet_suv_mean" in names
-    assert [column.name for column in info.signature.outputs] == list(OUTPUT)
+    assert [column.name for column in info.signature.outputs] == list(COLUMNS)
     assert info.saved_input_example_info is not None
 
 
@@ -81,7 +68,7 @@ def test_a_registered_model_predicts_the_same_numbers_and_holds_no_pickle(regist
     trained = load_model(model_folder)
     rows = registry.input_example(model_folder, table)
     served = mlflow.pyfunc.load_model(registered.uri).predict(rows)
-    ours = organ_doses(trained, rows)
+    ours = served(trained, rows)
     assert served.equals(ours)
     folder = Path(mlflow.artifacts.download_artifacts(artifact_uri=registered.uri))
     assert not [f for f in folder.rglob("*") if f.suffix in {".pkl", ".pickle", ".joblib", ".pt", ".pth"}]

@@ -96,8 +96,8 @@ def blurred_sphere(r_mm, radius_mm, fwhm_mm):
 
 @pytest.mark.parametrize(("radius_mm", "fwhm_mm"), [(14.0, 12.0), (20.0, 15.0)])
 def test_sphere_in_background_is_recovered(radius_mm: float, fwhm_mm: float) -> None:
-    # The image is an analytic one, no voxel Gaussian made it: sphere 10, background 1. Voxels are small because those of
-    # the mask must hold the sphere's volume: 2 mm voxels make a sphere of 14 mm radius 2.5 % too large.
+    # The image is an analytic one, no voxel Gaussian made it: sphere 10, background 1. Voxels are small because those
+    # of the mask must hold the sphere's volume: 2 mm voxels make a sphere of 14 mm radius 2.5 % too large.
     r = distance_mm(64, 1.5)
     image = 1.0 + 9.0 * blurred_sphere(r, radius_mm, fwhm_mm)
     labels = np.where(r <= radius_mm, 2, 1)

@@ -56,7 +56,8 @@ def spect(time_h, fwhm_mm=FWHM_MM, shift=0):
 
 def sidecar(time_h, **changes):
     return {
-        "Modality": "NM", "TracerRadionuclide": "Lu-177", "FrameTimesStart": [time_h * 3600.0], "FrameDuration": [1800.0],
+        "Modality": "NM",
+        "TracerRadionuclide": "Lu-177", "FrameTimesStart": [3600.0 * time_h], "FrameDuration": [1800.0],
         "ImageDecayCorrected": True, "DecayReference": "scan_start", "EffectiveResolutionFWHM": FWHM_MM,
         "Virtual": True, "Notice": "Research use only.", **changes,
     }  # fmt: skip
@@ -122,10 +123,19 @@ def dosed(case: Namespace, quantify_folder: Path, tiac: Path, **settings) -> Pat
     return folder
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def hand_made():
     """Return the functions and truths of the data set made by hand."""
     return SimpleNamespace(
         labels=labels, volume_ml=volume_ml, activity_mbq=activity_mbq, spect=spect, make=make, quantified=quantified,
         fitted=fitted, dosed=dosed, grid=GRID, times_h=TIMES_H, truth=TRUTH, administered_mbq=ADMINISTERED_MBQ,
     )  # fmt: skip
+
+
+@pytest.fixture(scope="session")
+def default_run(tmp_path_factory):
+    """Run the three steps once on the data set made by hand: its case, folders and tables."""
+    case = make(tmp_path_factory.mktemp("dosimetry"))
+    folder = quantified(case)
+    tiac = fitted(case, folder / "tac.tsv", models=["mono"])
+    return SimpleNamespace(case=case, quantify=folder, tiac=tiac, dose=dosed(case, folder, tiac, dvh_bins=200))

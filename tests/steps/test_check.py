@@ -241,7 +241,7 @@ def test_later_steps_can_still_read_the_table_with_a_wrong_cell(data, name, valu
     assert check_dataset(data, **LIMITS).patients["status"].tolist() == ["ok", "quarantined", "ok"]
     people = data.participants()
     assert people["patient"].tolist() == ["a01", "a03"]
-    assert people[name].dtype == float
+    assert people[name].dtype.kind in "if"
 
 
 def test_a_single_time_point_and_a_contradicting_header_are_flagged(data) -> None:

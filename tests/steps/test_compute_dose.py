@@ -1,27 +1,24 @@
 """The step compute_dose: VOI, organ and voxel doses that agree with one another and with the truth."""
 
 import math
+from argparse import Namespace
 
 import numpy as np
 import pytest
 
 from theradose.errors import DataError, SettingsError
 from theradose.imaging.nifti import read_sidecar, read_volume
-from theradose.tables import DVH, IMAGES, ORGAN_DOSE, TIAC, read_table, write_table
+from theradose.tables import DVH, IMAGES, ORGAN_DOSE, TAC, TIAC, read_table, write_table
 
 FACTOR = 0.0853196  # g.Gy/(MBq.h), Lu-177 electrons
 
 
-def run(tmp_path, hand_made, **settings):
-    case = hand_made.make(tmp_path)
-    quantify = hand_made.quantified(case)
-    tiac = hand_made.fitted(case, quantify / "tac.tsv", models=["mono"])
-    folder = hand_made.dosed(case, quantify, tiac, **settings)
-    return folder, read_table(folder / "organ_dose.tsv", ORGAN_DOSE), read_table(tiac, TIAC).set_index("voi")
+def doses_of(run):
+    return read_table(run.dose / "organ_dose.tsv", ORGAN_DOSE)
 
 
-def test_doses_are_those_of_the_truth(tmp_path, hand_made) -> None:
-    _, doses, _ = run(tmp_path, hand_made)
+def test_doses_are_those_of_the_truth(default_run, hand_made) -> None:
+    doses = doses_of(default_run)
     vois = doses[doses["level"] == "voi"].set_index("voi")
     assert sorted(vois.index) == ["kidney_left", "kidney_right", "lesion_01", "liver"]
     for label, voi in {5: "kidney_left", 6: "kidney_right", 7: "liver", 101: "lesion_01"}.items():
@@ -32,8 +29,8 @@ def test_doses_are_those_of_the_truth(tmp_path, hand_made) -> None:
         assert vois.loc[voi, "dose_gy_per_gbq"] == pytest.approx(vois.loc[voi, "dose_gy"] / 7.4)
 
 
-def test_organs_sum_energy_and_mass(tmp_path, hand_made) -> None:
-    _, doses, _ = run(tmp_path, hand_made)
+def test_organs_sum_energy_and_mass(default_run) -> None:
+    doses = doses_of(default_run)
     vois = doses[doses["level"] == "voi"].set_index("voi")
     organs = doses[doses["level"] == "organ"].set_index("voi")
     assert sorted(organs.index) == ["kidneys", "lesions", "liver"]
@@ -46,8 +43,9 @@ def test_organs_sum_energy_and_mass(tmp_path, hand_made) -> None:
     assert organs.loc["liver", "dose_gy"] == pytest.approx(vois.loc["liver", "dose_gy"])
 
 
-def test_map_has_the_uncorrected_mean_of_every_voi(tmp_path, hand_made) -> None:
-    folder, doses, fits = run(tmp_path, hand_made)
+def test_map_has_the_uncorrected_mean_of_every_voi(default_run, hand_made) -> None:
+    folder, doses = default_run.dose, doses_of(default_run)
+    fits = read_table(default_run.tiac, TIAC)
     row = read_table(folder / "images.tsv", IMAGES).iloc[0]
     assert (row["role"], row["cycle"]) == ("dose", 1)
     volume = read_volume(folder / row["file"].rsplit("/", 1)[1])
@@ -63,9 +61,9 @@ def test_map_has_the_uncorrected_mean_of_every_voi(tmp_path, hand_made) -> None:
     assert (volume.values[labels == 0] == 0).all()
 
 
-def test_histograms_fall_and_have_the_mean_of_the_map(tmp_path, hand_made) -> None:
-    folder, doses, _ = run(tmp_path, hand_made, dvh_bins=200)
-    dvh = read_table(folder / "dvh.tsv", DVH)
+def test_histograms_fall_and_have_the_mean_of_the_map(default_run) -> None:
+    doses = doses_of(default_run)
+    dvh = read_table(default_run.dose / "dvh.tsv", DVH)
     assert sorted(dvh["voi"].unique()) == ["kidney_left", "kidney_right", "lesions", "liver"]
     for voi, rows in dvh.groupby("voi"):
         assert (np.diff(rows["volume_fraction"]) <= 0).all()
@@ -74,35 +72,35 @@ def test_histograms_fall_and_have_the_mean_of_the_map(tmp_path, hand_made) -> No
         assert area == pytest.approx(mean, rel=0.02)
 
 
-def test_implausible_doses_are_flagged(tmp_path, hand_made) -> None:
-    _, doses, _ = run(tmp_path, hand_made, density_g_per_ml=0.5)
-    kidneys = doses[(doses["voi"] == "kidneys")].iloc[0]
-    assert kidneys["dose_gy_per_gbq"] < 1.5
-    assert "implausible_dose" not in kidneys["flags"]
-    _, doses, _ = run(tmp_path / "light", hand_made, density_g_per_ml=0.21)
-    kidneys = doses[(doses["voi"] == "kidneys")].iloc[0]
-    assert kidneys["dose_gy_per_gbq"] > 1.5
-    assert "implausible_dose" in kidneys["flags"]
+def test_implausible_doses_are_flagged(tmp_path, default_run, hand_made) -> None:
+    kidneys = {}
+    for density in (2.0, 0.5):
+        case = Namespace(root=tmp_path / f"{density}", data=default_run.case.data)
+        folder = hand_made.dosed(case, default_run.quantify, default_run.tiac, density_g_per_ml=density)
+        doses = read_table(folder / "organ_dose.tsv", ORGAN_DOSE)
+        kidneys[density] = doses[doses["voi"] == "kidneys"].iloc[0]
+    assert kidneys[2.0]["dose_gy_per_gbq"] < 1.5
+    assert "implausible_dose" not in kidneys[2.0]["flags"]
+    assert kidneys[0.5]["dose_gy_per_gbq"] > 1.5
+    assert "implausible_dose" in kidneys[0.5]["flags"]
 
 
-def test_unknown_engine_and_lost_curves_are_errors(tmp_path, hand_made) -> None:
-    case = hand_made.make(tmp_path)
-    quantify = hand_made.quantified(case)
-    tiac = hand_made.fitted(case, quantify / "tac.tsv", models=["mono"])
+def test_unknown_engine_and_lost_curves_are_errors(tmp_path, default_run, hand_made) -> None:
+    case = Namespace(root=tmp_path, data=default_run.case.data)
     with pytest.raises(SettingsError, match="dose engine is unknown"):
-        hand_made.dosed(case, quantify, tiac, engine="magic")
-    fits = read_table(tiac, TIAC)
-    write_table(fits[fits["voi"] != "liver"], tiac, TIAC)
+        hand_made.dosed(case, default_run.quantify, default_run.tiac, engine="magic")
+    fits = read_table(default_run.tiac, TIAC)
+    write_table(fits[fits["voi"] != "liver"], tmp_path / "tiac.tsv", TIAC)
     with pytest.raises(DataError, match=r"THR-246.*liver"):
-        hand_made.dosed(case, quantify, tiac)
+        hand_made.dosed(case, default_run.quantify, tmp_path / "tiac.tsv")
 
 
-def test_changed_image_is_noticed(tmp_path, hand_made) -> None:
-    case = hand_made.make(tmp_path)
-    quantify = hand_made.quantified(case)
-    tiac = hand_made.fitted(case, quantify / "tac.tsv", models=["mono"])
-    images = read_table(quantify / "images.tsv", IMAGES)
+def test_changed_image_is_noticed(tmp_path, default_run, hand_made) -> None:
+    case = Namespace(root=tmp_path, data=default_run.case.data)
+    images = read_table(default_run.quantify / "images.tsv", IMAGES)
     images["sha256"] = "0" * 64
-    write_table(images, quantify / "images.tsv", IMAGES)
+    changed = tmp_path / "quantify"
+    write_table(images, changed / "images.tsv", IMAGES)
+    write_table(read_table(default_run.quantify / "tac.tsv", TAC), changed / "tac.tsv", TAC)
     with pytest.raises(DataError, match="THR-202"):
-        hand_made.dosed(case, quantify, tiac)
+        hand_made.dosed(case, changed, default_run.tiac)

@@ -10,8 +10,6 @@ from theradose.errors import SettingsError
 from theradose.physics.kinetic_models import curve_mbq
 from theradose.tables import TAC, TIAC, read_table, write_table
 
-MONO = {"models": ["mono"]}
-
 
 def tia(hand_made, label):
     a, t_eff_h = hand_made.truth[label]
@@ -32,9 +30,8 @@ def write_tac(path, curves, **columns):
     return path
 
 
-def test_curves_integrate_to_the_truth(tmp_path, hand_made) -> None:
-    case = hand_made.make(tmp_path)
-    fits = read_table(hand_made.fitted(case, hand_made.quantified(case) / "tac.tsv", **MONO), TIAC).set_index("voi")
+def test_curves_integrate_to_the_truth(default_run, hand_made) -> None:
+    fits = read_table(default_run.tiac, TIAC).set_index("voi")
     for label, voi in {5: "kidney_left", 6: "kidney_right", 7: "liver", 101: "lesion_01", 1: "remainder"}.items():
         assert fits.loc[voi, "tia_mbq_h"] == pytest.approx(tia(hand_made, label), rel=5e-3)
         assert fits.loc[voi, "t_eff_h"] == pytest.approx(hand_made.truth[label][1], rel=5e-3)
@@ -46,9 +43,8 @@ def test_curves_integrate_to_the_truth(tmp_path, hand_made) -> None:
     assert 0 < left["tia_std_mbq_h"] < 0.2 * left["tia_mbq_h"]
 
 
-def test_parameters_and_covariance_give_the_curve_back(tmp_path, hand_made) -> None:
-    case = hand_made.make(tmp_path)
-    fits = read_table(hand_made.fitted(case, hand_made.quantified(case) / "tac.tsv"), TIAC).set_index("voi")
+def test_parameters_and_covariance_give_the_curve_back(default_run, hand_made) -> None:
+    fits = read_table(default_run.tiac, TIAC).set_index("voi")
     parameters = json.loads(fits.loc["liver", "parameters"])
     assert curve_mbq(parameters, 24.0) == pytest.approx(hand_made.activity_mbq(7, 24.0), rel=0.02)
     covariance = json.loads(fits.loc["liver", "covariance"])

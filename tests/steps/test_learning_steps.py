@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from theradose.errors import SettingsError
 from theradose.models.store import load_model
 from theradose.settings import ExperimentSettings, to_json
 from theradose.steps import compare, evaluate, train, tune
@@ -177,8 +178,7 @@ def test_same_seed_same_bytes(tmp_path, organ_tables, monkeypatch, done):
 
 def test_a_test_patients_data_change_no_model(tmp_path, organ_tables, monkeypatch):
     tables = organ_tables()
-    settings = SETTINGS.model_copy(update={"tuning": {"trials": 2, "folds": 4}})
-    settings = ExperimentSettings.model_validate(settings.model_dump())
+    settings = SETTINGS.model_copy(update={"baselines": ("pet_scaled",), "predictors": ("hybrid",)})
     covariates, manifest, labels, splits = (table.copy() for table in tables)
     held = set(splits.loc[splits["partition"] == "test", "patient"])
     numbers = list(covariates.columns[2:])
@@ -190,6 +190,12 @@ def test_a_test_patients_data_change_no_model(tmp_path, organ_tables, monkeypatc
         for name in ("trials.tsv", "model/model.json", "model/weights.safetensors"):
             one, other = (tmp_path / run / "E" / predictor / name for run in "ab")
             assert one.read_bytes() == other.read_bytes()
+
+
+def test_a_model_without_its_baseline_is_not_judged(tmp_path, organ_tables, monkeypatch):
+    settings = SETTINGS.model_copy(update={"baselines": ("pet_scaled",), "predictors": ("hybrid",)})
+    with pytest.raises(SettingsError, match="no model of hybrid"):
+        study(tmp_path, organ_tables(), monkeypatch, settings, ("pet_scaled",))
 
 
 def test_left_out_patients_are_said(tmp_path, organ_tables, monkeypatch, capsys):

@@ -19,9 +19,8 @@ def tac_of(folder):
     return read_table(folder / "tac.tsv", TAC).set_index(["voi", "time_h"])
 
 
-def test_activities_come_back(tmp_path, hand_made) -> None:
-    case = hand_made.make(tmp_path)
-    tac = tac_of(hand_made.quantified(case))
+def test_activities_come_back(default_run, hand_made) -> None:
+    tac = tac_of(default_run.quantify)
     assert len(tac) == len(hand_made.truth) * len(hand_made.times_h)
     for label in hand_made.truth:
         for time in hand_made.times_h:
@@ -33,9 +32,8 @@ def test_activities_come_back(tmp_path, hand_made) -> None:
     assert (left["activity_uncorrected_mbq"] < 0.8 * left["activity_mbq"]).all()
 
 
-def test_images_that_need_no_change_are_the_originals(tmp_path, hand_made) -> None:
-    case = hand_made.make(tmp_path)
-    folder = hand_made.quantified(case)
+def test_images_that_need_no_change_are_the_originals(default_run, hand_made) -> None:
+    case, folder = default_run.case, default_run.quantify
     images = read_table(folder / "images.tsv", IMAGES)
     assert images["time_h"].tolist() == list(hand_made.times_h)
     assert all(case.data.as_posix() in file for file in images["file"])
@@ -63,9 +61,8 @@ def test_other_decay_references_give_the_same_activities(tmp_path, hand_made) ->
     assert ratio == pytest.approx(2 ** (168 / 159.528), rel=1e-4)
 
 
-def test_quality_table_has_totals_and_shares(tmp_path, hand_made) -> None:
-    case = hand_made.make(tmp_path)
-    qc = read_table(hand_made.quantified(case) / "qc.tsv", QC)
+def test_quality_table_has_totals_and_shares(default_run, hand_made) -> None:
+    qc = read_table(default_run.quantify / "qc.tsv", QC)
     totals = qc[qc["name"] == "total_activity"]["value"].to_numpy()
     true = np.array([sum(hand_made.activity_mbq(k, t) for k in hand_made.truth) for t in hand_made.times_h])
     assert totals == pytest.approx(true, rel=0.01)

@@ -43,7 +43,7 @@ class Dataset:
     def participants(self) -> pd.DataFrame:
         """Read the clinical rows that can be right; `check` names the others and quarantines their patients."""
         cells = read_cells(self.participants_file, PARTICIPANTS)
-        wrong = [bool(wrong_cells(row)) for row in cells.to_dict("records")]
+        wrong = [bool(wrong_cells({str(k): str(v) for k, v in row.items()})) for row in cells.to_dict("records")]
         usable = cells[~np.array(wrong, bool) & ~cells.duplicated("patient", keep=False)]
         return typed(usable, PARTICIPANTS, self.participants_file.name)
 

@@ -26,7 +26,7 @@ from theradose.vocabulary import LESION_PREFIX, LESIONS, organ_of
 SIDE_LINES = {"left": "-", "right": (0, (4, 2))}
 JITTER = 0.10
 CORRECTED, UNCORRECTED = -0.17, 0.17
-BOX = {"widths": 0.26, "showfliers": False, "manage_ticks": False, "patch_artist": True}
+BOX_WIDTH = 0.26
 
 
 def _d50(rows: pd.DataFrame) -> float:
@@ -38,11 +38,14 @@ def _d50(rows: pd.DataFrame) -> float:
 def _dvh_lines(axes: Axes, dvh: pd.DataFrame, vois: Sequence[str]) -> None:
     """Draw the curves of some VOIs with a mark where half the volume is reached."""
     for voi in vois:
-        rows = dvh[dvh["voi"] == voi].sort_values("dose_gy")
+        rows = dvh[dvh["voi"] == voi].sort_values(["dose_gy", "volume_fraction"], ascending=[True, False])
+        dose = np.append(rows["dose_gy"], rows["dose_gy"].iloc[-1])
+        volume = np.append(100 * rows["volume_fraction"], 0.0)
         line = SIDE_LINES.get(voi.rsplit("_", 1)[-1], "-")
         thin = voi.startswith(LESION_PREFIX)
         axes.plot(
-            rows["dose_gy"], 100 * rows["volume_fraction"], linestyle=line, color=organ_colour(voi),
+            dose,
+            volume, linestyle=line, color=organ_colour(voi),
             linewidth=0.9 if thin else 1.6, alpha=0.75 if thin else 1,
         )  # fmt: skip
         axes.plot(_d50(rows), 50, "o", color=organ_colour(voi), mec=PAPER, mew=0.6, ms=4.5, zorder=4)
@@ -62,7 +65,7 @@ def dose_volume(dvh: pd.DataFrame) -> Figure:
     panels = np.atleast_1d(figure.subplots(1, len(groups), sharey=True))
     for axes, (name, members) in zip(panels, groups.items(), strict=True):
         _dvh_lines(axes, dvh, members)
-        axes.set_title(f"{name} ({len(members)} VOIs)")
+        axes.set_title(f"{name} ({len(members)} VOI{'s' if len(members) > 1 else ''})")
     panels[0].set_ylabel("volume that gets at least the dose (%)")
     organs = sort_organs({organ_of(voi) if voi != LESIONS else LESIONS for voi in vois})
     handles = [Line2D([], [], color=organ_colour(organ), linewidth=2, label=words(organ)) for organ in organs]
@@ -76,7 +79,7 @@ def dose_volume(dvh: pd.DataFrame) -> Figure:
 def _box(axes: Axes, values: np.ndarray, place: float, edge: str, face: str) -> None:
     """Draw a box (median, quartiles, whiskers to 1.5 interquartile ranges) without outlier marks: all points are drawn."""
     axes.boxplot(
-        [values], positions=[place], **BOX, boxprops={"facecolor": face, "edgecolor": edge, "linewidth": 0.8},
+        [values], positions=[place], widths=BOX_WIDTH, showfliers=False, manage_ticks=False, patch_artist=True, boxprops={"facecolor": face, "edgecolor": edge, "linewidth": 0.8},
         medianprops={"color": INK, "linewidth": 1.6}, whiskerprops={"color": edge, "linewidth": 0.8},
         capprops={"color": edge, "linewidth": 0.8},
     )  # fmt: skip

@@ -24,7 +24,14 @@ VISIBLE = 0.06
 AIR_HU = -500.0
 MARGIN_MM = 18.0
 NEAR_MM = 20.0
-STROKE = [withStroke(linewidth=1.8, foreground="#101010")]
+# Where the label of each level stands: axis (0 x, 1 y), its far end or near end, offset in points, alignment.
+SIDES = (
+    (0, True, (3, 0), ("left", "center")),
+    (0, False, (-3, 0), ("right", "center")),
+    (1, True, (0, 2), ("center", "bottom")),
+    (1, False, (0, -2), ("center", "top")),
+)
+BEHIND = {"facecolor": "black", "alpha": 0.55, "edgecolor": "none", "pad": 0.8}
 LEGEND_STROKE = [withStroke(linewidth=3.2, foreground="#3a3a3a")]
 
 
@@ -42,20 +49,19 @@ def nice_levels(highest: float, count: int = LINES) -> list[float]:
 
 
 def _isodose(axes: Axes, fine: np.ndarray, dose: Slice, levels: Sequence[float]) -> None:
-    """Draw the isodose lines of a plane and write each level once, at the top of its longest line."""
+    """Draw the isodose lines of a plane and write each level once, beside its longest line, each on another side."""
     for index, level in enumerate(levels):
         if not fine.min() < level < fine.max():
             continue
         colour = ISO_COLOURS[index % len(ISO_COLOURS)]
         lines = axes.contour(fine, [level], colors=[colour], linewidths=1.0, extent=dose.extent_mm, origin="lower")
         longest = max(lines.allsegs[0], key=len)
-        x, y = longest[longest[:, 1].argmax()]
-        left, right, bottom, top = axes.viewLim.x0, axes.viewLim.x1, axes.viewLim.y0, axes.viewLim.y1
-        if left < x < right and bottom < y < top:
-            axes.annotate(
-                f"{level:g} Gy", (x, y), (0, 2 + 8 * (len(levels) - 1 - index)), textcoords="offset points", fontsize=7,
-                color=colour, ha="center", path_effects=STROKE, annotation_clip=True, zorder=6,
-            )  # fmt: skip
+        axis, last, offset, (ha, va) = SIDES[index % len(SIDES)]
+        place = longest[longest[:, axis].argmax() if last else longest[:, axis].argmin()]
+        axes.annotate(
+            f"{level:g} Gy", place, offset, textcoords="offset points", fontsize=7.5, color=colour, ha=ha, va=va,
+            bbox=BEHIND, annotation_clip=True, zorder=6,
+        )  # fmt: skip
 
 
 def _dose_axis(axes: Axes, background: Slice | None, dose: Slice, high: float, levels: Sequence[float]) -> None:
@@ -137,7 +143,7 @@ def _overlay_axes(views: Sequence[tuple[float, float, float, float]]) -> tuple[F
     widths = [sizes[0][0], max(width for width, _ in sizes[1:])]
     height = max(sizes[0][1], sum(h for _, h in sizes[1:]))
     # 1.9 inches for colour bar and legend, half an inch for the titles.
-    scale = min((WIDTH_IN - 1.9) / sum(widths), 5.6 / height)
+    scale = min((WIDTH_IN - 1.9) / sum(widths), 6.4 / height)
     figure = canvas(scale * sum(widths) + 1.9, scale * height + 0.5)
     names = ["a", "b", "c"][: len(sizes)]
     mosaic = [["a", name] for name in names[1:]]

@@ -1,12 +1,14 @@
 """Planted against recovered: what the measuring chain makes of virtual patients, with and without correction."""
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from numpy.typing import ArrayLike
 
 from theradose.evaluation.figures import (
     FAINT,
@@ -45,41 +47,67 @@ def _identity(axes: Axes, table: pd.DataFrame) -> None:
 
 def _errors(axes: Axes, table: pd.DataFrame) -> None:
     """Draw the error of every VOI by organ, uncorrected beside corrected, with mean and goal."""
-    organs = sort_organs(table["organ"])
+    organs, window = sort_organs(table["organ"]), _window(table)
     axes.axhspan(-GOAL_PERCENT, GOAL_PERCENT, color="#e6f4f1", linewidth=0, zorder=0)
     axes.axhline(0, color=MUTED, linewidth=0.8)
     for index, organ in enumerate(organs):
         rows = table[table["organ"] == organ]
         shift = spread(len(rows), 0.13)
         for name, place, colour in (("error_uncorrected", -0.2, GREY), ("error_corrected", 0.2, organ_colour(organ))):
-            axes.plot(index + place + shift, rows[name], "o", color=colour, alpha=0.55, mec=PAPER, mew=0.2, ms=3.5)
+            _clipped(
+                axes, index + place + shift, rows[name], window, color=colour, alpha=0.55, mec=PAPER, mew=0.2, ms=3.5
+            )
             mean = float(rows[name].mean())
             axes.plot([index + place - 0.17, index + place + 0.17], [mean, mean], color=INK, linewidth=1.6, zorder=4)
     axes.set_xticks(range(len(organs)), [words(organ) for organ in organs], color=INK, rotation=30, ha="right")
     axes.set_xlim(-0.5, len(organs) - 0.5)
-    axes.set_ylim(*_window(table[["error_uncorrected", "error_corrected"]].to_numpy(float)))
+    axes.set_ylim(*window)
     axes.grid(False, axis="x")
     axes.set_ylabel("error of the TIA (%)")
     axes.set_title("Error by organ")
 
 
-def _window(errors: np.ndarray) -> tuple[float, float]:
-    """Return axis limits that show 99 % of the errors."""
-    low, high = np.nanpercentile(errors, [0.5, 99.5])
+def _window(table: pd.DataFrame) -> tuple[float, float]:
+    """Return axis limits that show all corrected errors but the last per cent and most of the uncorrected ones."""
+    corrected = np.nanpercentile(table["error_corrected"], [1, 99])
+    uncorrected = np.nanpercentile(table["error_uncorrected"], [2, 90])
+    low, high = min(corrected[0], uncorrected[0]), max(corrected[1], uncorrected[1])
     room = 0.08 * (high - low) + 1.0
     return float(low - room), float(high + room)
+
+
+def _clipped(axes: Axes, x: ArrayLike, error: ArrayLike, window: tuple[float, float], **style: Any) -> None:
+    """Draw errors as points; those beyond the window stand at its edge as triangles that point outwards."""
+    x, error = np.asarray(x, float), np.asarray(error, float)
+    edge = 0.015 * (window[1] - window[0])
+    for marker, chosen, place in (
+        ("o", (error >= window[0]) & (error <= window[1]), error),
+        ("^", error > window[1], np.full_like(error, window[1] - edge)),
+        ("v", error < window[0], np.full_like(error, window[0] + edge)),
+    ):
+        axes.plot(x[chosen], place[chosen], marker, **style)
 
 
 def _volume(axes: Axes, table: pd.DataFrame) -> None:
     """Draw the error against the VOI's volume, the cause of most of the spread."""
     axes.axhspan(-GOAL_PERCENT, GOAL_PERCENT, color="#e6f4f1", linewidth=0, zorder=0)
     axes.axhline(0, color=MUTED, linewidth=0.8)
-    axes.plot(table["volume_ml"], table["error_uncorrected"], "o", mfc="none", mec=GREY, mew=0.7, ms=3.5)
+    window = _window(table)
+    _clipped(axes, table["volume_ml"], table["error_uncorrected"], window, mfc="none", mec=GREY, mew=0.7, ms=3.5)
     for organ in sort_organs(table["organ"]):
         rows = table[table["organ"] == organ]
-        axes.plot(rows["volume_ml"], rows["error_corrected"], "o", color=organ_colour(organ), mec=PAPER, mew=0.3, ms=4)
+        _clipped(
+            axes,
+            rows["volume_ml"],
+            rows["error_corrected"],
+            window,
+            color=organ_colour(organ),
+            mec=PAPER,
+            mew=0.3,
+            ms=4,
+        )
     axes.set_xscale("log")
-    axes.set_ylim(*_window(table[["error_uncorrected", "error_corrected"]].to_numpy(float)))
+    axes.set_ylim(*window)
     axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
     axes.set_xlabel("volume of the VOI (mL)")
     axes.set_ylabel("error of the TIA (%)")

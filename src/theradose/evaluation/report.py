@@ -8,6 +8,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from theradose.evaluation.card import card_file, model_card
+from theradose.evaluation.figures import words
 from theradose.evaluation.report_cohort import FOLD_ROWS, cohort_section, data_section
 from theradose.evaluation.report_doses import doses_section, recovery_frame, recovery_section
 from theradose.evaluation.report_methods import methods_text, provenance_section
@@ -124,16 +125,26 @@ def key_numbers(study: StudyResults) -> list[tuple[str, str, str]]:
                 f"{plain} uncorrected",
             )
         )
-    for name, verdict in study.verdicts.items():
-        score = verdict.get("test", {}).get(verdict["best"]) or {}
-        if verdict["kind"] == "organ_dose" and score.get("value") is not None:
-            rival = verdict["test"].get(verdict["best_baseline"]) or {}
-            remark = f"best baseline {verdict['best_baseline'].replace('_', ' ')}: {three(rival.get('value'))} %"
+    return [*found, *_best_scores(study)]
+
+
+def _best_scores(study: StudyResults) -> list[tuple[str, str, str]]:
+    """Return the test score of the chosen predictor of each organ-dose experiment beside its best baseline."""
+    found = []
+    for verdict in study.verdicts.values():
+        best, baseline = verdict["best"], verdict["best_baseline"]
+        own, rival = verdict["test"].get(best) or {}, verdict["test"].get(baseline) or {}
+        if verdict["kind"] == "organ_dose" and own.get("value") is not None:
+            beside = (
+                "a baseline; no model beats it"
+                if best == baseline
+                else f"best baseline, {words(baseline)}: {three(rival.get('value'))} %"
+            )
             found.append(
                 (
-                    f"{three(score['value'])} %",
-                    f"MAPE of {verdict['best'].replace('_', ' ')} ({name.replace('_', ' ')})",
-                    remark,
+                    f"{three(own['value'])} %",
+                    f"dose error (MAPE) of {words(best)}",
+                    f"{own['n']} test patients; {beside}",
                 )
             )
     return found

@@ -56,7 +56,7 @@ def status_table(people: pd.DataFrame) -> Sheet | None:
             Cell(str(r["patient"])),
             Cell(str(r["centre"])),
             Cell(str(r["status"]), STATUS_KIND[str(r["status"])]),
-            words_cell(r["reason"]),
+            words_or_dash(r["reason"]),
         ]
         for r in odd.to_dict("records")
     ]
@@ -113,7 +113,7 @@ def faults_table(faults: pd.DataFrame) -> Sheet | None:
     rows = [
         [
             Cell(str(r["severity"]), SEVERITY_KIND[str(r["severity"])]),
-            Cell(str(r["code"])),
+            Cell(str(r["code"]), "nowrap"),
             words_or_dash(r["patient"]),
             Cell(str(r["message"])),
         ]

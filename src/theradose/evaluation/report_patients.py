@@ -21,10 +21,8 @@ from theradose.vocabulary import LESIONS, VOIS, is_target
 
 EXAMPLES = 2
 LEADING_ORGANS = ("kidneys", LESIONS, "liver")
-MODEL_NAMES = {
-    "mono": "mono-exponential", "mono_uptake": "mono-exponential with uptake", "bi": "bi-exponential",
-    "population": "population half-life",
-}  # fmt: skip
+MODEL_NAMES = {"mono": "mono", "mono_uptake": "mono + uptake", "bi": "bi", "population": "population"}
+MINUTES_BELOW_H = 2.0
 
 
 def example_patients(study: StudyResults, count: int = EXAMPLES) -> dict[str, str]:
@@ -46,7 +44,7 @@ def example_patients(study: StudyResults, count: int = EXAMPLES) -> dict[str, st
 
 def _time(hours: float) -> str:
     """Return a time after administration in words."""
-    return f"{hours:.3g} h"
+    return f"{60 * hours:.0f} min" if hours < MINUTES_BELOW_H else f"{hours:.3g} h"
 
 
 def spect_images(study: StudyResults, patient: str) -> list[tuple[str, Volume]]:
@@ -139,7 +137,10 @@ def dvh_picture(study: StudyResults, patient: str) -> Picture | None:
     dvh = dvh[(dvh["patient"] == patient) & (dvh["cycle"] == 1)]
     if dvh.empty:
         return None
-    text = "Cumulative dose-volume histograms from the dose map; the mark is D50, the dose that half of the volume gets at least."
+    text = (
+        "Cumulative dose-volume histograms from the dose map; the mark is D50, the dose that half of the volume gets at least. "
+        "The map keeps the blur of the images, which takes dose out of small VOIs; the table below is corrected for it."
+    )
     return as_svg(dose_volume(dvh), f"Dose-volume histograms of patient {patient}", text)
 
 
@@ -154,12 +155,16 @@ def dose_table(study: StudyResults, patient: str) -> Sheet | None:
     for voi in sort_organs(tiac["voi"]):
         fit = tiac[tiac["voi"] == voi].iloc[0]
         own = doses.loc[voi] if voi in doses.index else None
-        rows.append([Cell(words(voi)), *_fit_cells(fit), *_dose_cells(own), _remark(fit, own)])
+        rows.append([Cell(words(voi), "nowrap"), *_fit_cells(fit), *_dose_cells(own), _remark(fit, own)])
     heads = [
         Head("VOI", number=False), Head("Model", number=False), Head("Effective half-life", "h"), Head("TIA", "MBq·h"), Head("TIAC", "h"),
         Head("Volume", "mL"), Head("Dose", "Gy"), Head("uncorrected", "Gy"), Head("Dose", "Gy/GBq"), Head("Remarks", number=False),
     ]  # fmt: skip
-    return Sheet(heads, rows, "± one standard uncertainty.")
+    text = (
+        "± one standard uncertainty. Model: number of exponentials, with or without a fixed uptake phase; population: the declared "
+        "half-life. Dose: of the VOI, corrected; uncorrected: from activities as the images show them."
+    )
+    return Sheet(heads, rows, text)
 
 
 def _with_std(value: float, std: float) -> Cell:
@@ -171,10 +176,10 @@ def _fit_cells(fit: "pd.Series[Any]") -> list[Cell]:
     """Return model, half-life, TIA and TIAC of a VOI."""
     refused = "warn" if fit["reason"] else ""
     return [
-        Cell(MODEL_NAMES.get(fit["model"], words(fit["model"])), refused),
+        Cell(MODEL_NAMES.get(fit["model"], words(fit["model"])), refused or "nowrap"),
         Cell(three(fit["t_eff_h"])),
         _with_std(fit["tia_mbq_h"], fit["tia_std_mbq_h"]),
-        _with_std(fit["tiac_h"], fit["tiac_std_h"]),
+        Cell(three(fit["tiac_h"])),
     ]
 
 

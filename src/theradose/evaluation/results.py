@@ -183,6 +183,14 @@ class StudyResults:
         """Planted against recovered, a row a VOI; empty for real patients."""
         return _optional(self.root / "evaluate" / "recovery.tsv", RECOVERY_CHECK)
 
+    def files(self) -> list[Path]:
+        """Return the tables of this study that were there to be read."""
+        named = [self.root / file for file, _ in TABLES.values()]
+        named += [self.root / "compare" / "best.json", self.root / "compare" / "experiments.tsv"]
+        named += [self.root / "evaluate" / "recovery.tsv"]
+        found = [path for path in named if path.is_file()]
+        return found + [experiment.folder / "metrics.tsv" for experiment in self.experiments]
+
     def images(self, chunk_table: str) -> pd.DataFrame:
         """Return the rows of `<folder>/chunk-*/images.tsv` with `path`, where each file lies."""
         frames = []

@@ -14,7 +14,7 @@ FINAL = -1
 
 @dataclass
 class Fitted:
-    """What training gives, for each part: the fitted predictor, arrays for intervals, facts, scores; and the history."""
+    """What training gives for each part: the fitted predictor, arrays for intervals, facts, scores; and the history."""
 
     predictors: dict[str, Predictor] = field(default_factory=dict)
     calibration: dict[str, dict[str, np.ndarray]] = field(default_factory=dict)

@@ -12,9 +12,10 @@ from mlflow.models import infer_signature
 
 from theradose import __version__
 from theradose.errors import DataError, Where
+from theradose.models.new_patients import input_columns
 from theradose.models.store import MODEL_FILE, WEIGHTS_FILE, load_model
 from theradose.ops import served_model
-from theradose.ops.served_model import MODEL_ARTIFACT, input_columns, organ_doses
+from theradose.ops.served_model import MODEL_ARTIFACT, served
 from theradose.ops.tracking import default_uri, open_run, read_record
 from theradose.provenance import digest, sha256_file
 
@@ -46,8 +47,9 @@ def model_digest(folder: Path) -> str:
 def input_example(folder: Path, covariates: pd.DataFrame) -> pd.DataFrame:
     """Return the rows of the first patient as the model reads them, numbers as floats."""
     columns = input_columns(load_model(folder))
-    rows = covariates[covariates["patient"] == covariates["patient"].min()].reindex(columns=columns)
-    example: pd.DataFrame = rows.astype(dict.fromkeys(columns[2:], "float64")).reset_index(drop=True)
+    rows = covariates[covariates["patient"] == covariates["patient"].min()]
+    rows = rows.reindex(columns=["patient", "voi", *columns])
+    example: pd.DataFrame = rows.astype(dict.fromkeys(columns, "float64")).reset_index(drop=True)
     return example
 
 
@@ -59,7 +61,7 @@ def _known_version(client: MlflowClient, name: str, known: str) -> str | None:
 
 def _log(run_id: str, name: str, folder: Path, example: pd.DataFrame) -> str:
     """Log a model folder to a run, register it and return the version."""
-    signature = infer_signature(example, organ_doses(load_model(folder), example))
+    signature = infer_signature(example, served(load_model(folder), example))
     with mlflow.start_run(run_id=run_id):
         logged = mlflow.pyfunc.log_model(
             name="model",

@@ -4,6 +4,7 @@ from argparse import Namespace
 from collections.abc import Callable
 from pathlib import Path
 
+from theradose.errors import SettingsError, Where
 from theradose.evaluation import dose_map as dose_map_evaluation
 from theradose.evaluation import organ_dose as organ_dose_evaluation
 from theradose.models.store import MODEL_FILE, WEIGHTS_FILE, Trained, load_trained
@@ -26,7 +27,15 @@ def read_models(folders: list[Path], settings: ExperimentSettings) -> dict[str, 
     """Return the trained models by predictor, in the order of the settings; a folder or its model.json may be given."""
     models = [load_trained(path.parent if path.name == MODEL_FILE else path) for path in folders]
     by_name = {str(model.card["predictor"]): model for model in models}
-    return {name: by_name[name] for name in settings.all_predictors if name in by_name}
+    missing = [name for name in settings.all_predictors if name not in by_name]
+    if missing:
+        raise SettingsError(
+            "an experiment is judged whole, every model beside its baselines",
+            where=Where(field=settings.name),
+            got=f"no model of {', '.join(missing)}",
+            remedy="train them, or take them out of the experiment",
+        )
+    return {name: by_name[name] for name in settings.all_predictors}
 
 
 def track(chosen: Namespace, settings: ExperimentSettings, predictor: str) -> None:
