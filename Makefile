@@ -75,7 +75,7 @@ record: env      ## give the demo's data set and models a version (DVC): dvc.loc
 
 pull: env        ## fetch the recorded data set and models, and tell Snakemake that they are up to date
 	dvc pull
-	$(SNAKEMAKE) --touch --quiet host reason
+	$(SNAKEMAKE) --touch --forceall --quiet host reason
 
 schema: env      ## write the JSON schema of the settings again
 	theradose schema --out workflow/schemas/config.schema.yaml

@@ -27,7 +27,7 @@ def package(tmp_path: Path) -> Path:
 def digests(src: Path) -> dict[str, str]:
     from theradose import provenance
 
-    provenance._tree.cache_clear()
+    provenance._module.cache_clear()
     return {name: code_digest(f"theradose.steps.{name}", src) for name in ("one", "two")}
 
 

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
@@ -45,20 +46,42 @@ def verify_file(path: Path, sha256: str, where: Where) -> None:
         )
 
 
+@dataclass(frozen=True)
+class _Module:
+    """A source file read once: what it does, what it imports, and the texts in it (which may name data files)."""
+
+    meaning: bytes
+    imports: frozenset[str]
+    words: frozenset[str]
+
+
 @cache
-def _tree(path: Path) -> ast.Module:
-    """Parse a source file and take its docstrings out, so that words about code do not count as code."""
+def _module(path: Path) -> _Module:
+    """Read a source file; docstrings and comments count for nothing."""
     tree = ast.parse(path.read_text(encoding="utf-8"))
+    names: set[str] = set()
+    words: set[str] = set()
+    docstrings: set[int] = set()
     for node in ast.walk(tree):
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
-            first = node.body[0] if node.body else None
-            if (
-                isinstance(first, ast.Expr)
-                and isinstance(first.value, ast.Constant)
-                and isinstance(first.value.value, str)
-            ):
-                node.body = node.body[1:] or [ast.Pass()]
-    return tree
+            docstrings |= _without_docstring(node)
+        elif isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in docstrings:
+            words.add(node.value)
+    own = frozenset(name for name in names if name == PACKAGE or name.startswith(PACKAGE + "."))
+    return _Module(hashlib.sha256(ast.dump(tree).encode()).digest(), own, frozenset(words))
+
+
+def _without_docstring(node: ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) -> set[int]:
+    """Take the docstring out of a node and return the identity of its text."""
+    first = node.body[0] if node.body else None
+    if isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant) and isinstance(first.value.value, str):
+        node.body = node.body[1:] or [ast.Pass()]
+        return {id(first.value)}
+    return set()
 
 
 def _file_of(module: str, src: Path) -> Path | None:
@@ -68,17 +91,6 @@ def _file_of(module: str, src: Path) -> Path | None:
         if path.is_file():
             return path
     return None
-
-
-def _imports(tree: ast.Module) -> set[str]:
-    """Return every dotted name of this package that a module imports, at any depth of the file."""
-    names: set[str] = set()
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Import):
-            names |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom) and node.module:
-            names |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
-    return {name for name in names if name == PACKAGE or name.startswith(PACKAGE + ".")}
 
 
 def import_closure(module: str, src: Path = SRC) -> list[str]:
@@ -91,18 +103,15 @@ def import_closure(module: str, src: Path = SRC) -> list[str]:
         if name in found or path is None:
             continue
         found.add(name)
-        waiting += _imports(_tree(path))
+        waiting += _module(path).imports
     return sorted(found)
 
 
 def _data_files(path: Path) -> list[Path]:
     """Return the data files beside a module that its text names."""
-    words = {
-        node.value for node in ast.walk(_tree(path)) if isinstance(node, ast.Constant) and isinstance(node.value, str)
-    }
     folders = [path.parent / name for name in DATA_FOLDERS]
     files = [file for folder in folders if folder.is_dir() for file in sorted(folder.rglob("*")) if file.is_file()]
-    return [file for file in files if file.name in words]
+    return [file for file in files if file.name in _module(path).words]
 
 
 def code_digest(module: str, src: Path = SRC) -> str:
@@ -112,7 +121,7 @@ def code_digest(module: str, src: Path = SRC) -> str:
         path = _file_of(name, src)
         if path is None:
             continue
-        summary.update(name.encode() + ast.dump(_tree(path)).encode())
+        summary.update(name.encode() + _module(path).meaning)
         for file in _data_files(path):
             summary.update(file.name.encode() + file.read_bytes())
     return summary.hexdigest()[:16]

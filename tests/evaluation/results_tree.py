@@ -270,7 +270,7 @@ def write_predictor(folder, name, parts, rng):
     write_table(pd.concat(history), folder / "history.tsv", HISTORY)
 
 
-def write_experiment(root, name, kind, metrics, predictors, parts, rng):
+def write_experiment(root, rng, *, name, kind, metrics, predictors, parts):
     """Write metrics, description and models of an experiment."""
     folder = root / "experiments" / name
     write_table(metrics, folder / "metrics.tsv", METRICS)
@@ -322,7 +322,7 @@ def write_maps(root, data, patients, rng):
     return pd.DataFrame(rows, columns=METRICS.names())
 
 
-def write_experiments(root, data, truth, organ_dose, patients, rng):
+def write_experiments(root, data, truth, organ_dose, *, patients, rng):
     """Write two experiments, their comparison and the split."""
     n = len(patients)
     splits = pd.DataFrame({
@@ -336,9 +336,13 @@ def write_experiments(root, data, truth, organ_dose, patients, rng):
     scores = score_table(
         predictions, experiment="organ_dose", organs=organs, baselines=BASELINES, predictors=list(PREDICTORS), seed=1
     )
-    first = write_experiment(root, "organ_dose", "organ_dose", scores, PREDICTORS, organs, rng)
+    first = write_experiment(
+        root, rng, name="organ_dose", kind="organ_dose", metrics=scores, predictors=PREDICTORS, parts=organs
+    )
     maps = write_maps(root, data, patients, rng)
-    second = write_experiment(root, "dose_map", "dose_map", maps, ("pet_scaled_map", "unet"), ["all"], rng)
+    second = write_experiment(
+        root, rng, name="dose_map", kind="dose_map", metrics=maps, predictors=("pet_scaled_map", "unet"), parts=["all"]
+    )
     best = {"organ_dose": verdict(scores, first)}
     tables = [with_roles(scores, first, best["organ_dose"]["best"]), with_roles(maps, second, "unet")]
     write_table(pd.concat(tables), root / "compare/experiments.tsv", EXPERIMENTS)
@@ -356,7 +360,7 @@ def write_study(folder, *, n_patients=8, seed=3):
     truth, usable = planted(patients, rng), patients[:-1]
     tiac, organ_dose = write_dosimetry(root, data, truth, usable, rng)
     write_recovery(root, tiac, organ_dose, truth)
-    write_experiments(root, data, truth, organ_dose, usable, rng)
+    write_experiments(root, data, truth, organ_dose, patients=usable, rng=rng)
     return data.root, root
 
 

@@ -1,3 +1,5 @@
+import itertools
+
 import numpy as np
 import pytest
 import torch
@@ -48,6 +50,22 @@ def test_early_stopping_puts_the_best_weights_back():
     assert len(history) == int(np.argmin(losses)) + 1 + 4
     found = float(np.mean((predict(network, (x,)) + y.numpy()) ** 2))
     assert found == pytest.approx(min(losses), rel=1e-5)
+
+
+def test_a_decaying_learning_rate_ends_at_rest():
+    seen = []
+    plan = TrainingPlan(10, 10, 16)
+    network = mlp(3, (16,), 0.0)
+
+    def keep(epoch, losses):
+        seen.append(to_arrays(network)["0.weight"])
+
+    x, y = problem()
+    fit_network(
+        network, (x,), y, mse, learning_rate=0.01, weight_decay=0.0, plan=plan, seed=1, decay=True, on_epoch=keep
+    )
+    steps = [float(np.abs(after - before).max()) for before, after in itertools.pairwise(seen)]
+    assert steps[-1] < 0.1 * steps[0]
 
 
 def test_without_validation_all_epochs_run():

@@ -6,7 +6,7 @@ import pytest
 
 from theradose.errors import SettingsError
 from theradose.ops.plan import Plan, load_plan, step_code
-from theradose.settings import StudySettings, load_experiment, load_study, parse_settings
+from theradose.settings import StudySettings, from_json, load_experiment, load_study, parse_settings
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -44,3 +44,59 @@ def test_a_step_that_does_not_exist_has_no_digest():
 def test_a_missing_preset_is_named():
     with pytest.raises(SettingsError, match=r"config/radiomics/nowhere\.yaml"):
         load_plan({"radiomics": {"presets": {"pet": "nowhere"}}, "experiments": []}, ROOT)
+
+
+def test_a_value_out_of_range_is_named_with_what_is_allowed():
+    said = r"cohort\.virtual\.patients: Input should be greater than or equal to 1 \(got 0\)"
+    with pytest.raises(SettingsError, match=said):
+        load_plan({"cohort": {"virtual": {"patients": 0}}}, ROOT)
+
+
+def test_a_misspelt_key_of_an_experiment_names_its_file(tmp_path):
+    folder = tmp_path / "config" / "experiments"
+    folder.mkdir(parents=True)
+    text = (ROOT / "config" / "experiments" / "organ_dose_quick.yaml").read_text(encoding="utf-8")
+    (folder / "organ_dose_quick.yaml").write_text(text.replace("organs:", "organ:"), encoding="utf-8")
+    with pytest.raises(SettingsError, match=r"organ_dose_quick\.yaml.*organ: unknown key; did you mean organs\?"):
+        load_plan({"experiments": ["organ_dose_quick"]}, tmp_path)
+
+
+def test_a_missing_data_set_is_named_with_its_remedy():
+    with pytest.raises(SettingsError, match=r"data/nowhere/manifest\.tsv.*theradose import"):
+        load_plan({"cohort": {"name": "nowhere", "source": "folder"}, "experiments": []}, ROOT)
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"check": {"require": ["pet", "mask"]}}, "no SPECT is required"),
+        ({"radiomics": {"presets": {}}}, "none are extracted"),
+    ],
+)
+def test_experiments_need_what_they_learn_from(settings, words):
+    with pytest.raises(SettingsError, match=words):
+        load_plan({"experiments": ["organ_dose_quick"], **settings}, ROOT)
+
+
+def bare(study, **settings):
+    return {"study": study, "experiments": [], "radiomics": {"presets": {}}, **settings}
+
+
+def test_two_studies_share_a_virtual_cohort_only_when_it_is_the_same(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    load_plan(bare("first", seed=1, cohort={"name": "shared"})).record()
+    same = bare("second", seed=1, cohort={"name": "shared", "exclude": ["v003"]})
+    assert load_plan(same).data == "data/shared"
+    for other in ({"seed": 2}, {"radionuclide": "Tb-161"}):
+        with pytest.raises(SettingsError, match="study first has made this cohort from other settings"):
+            load_plan(same | other)
+    assert load_plan(bare("first", seed=2, cohort={"name": "shared"})).study.seed == 2
+    assert load_plan(bare("second", seed=2, cohort={"name": "own"})).data == "data/own"
+
+
+def test_the_recorded_settings_hold_every_default_and_can_be_read_again(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    plan = load_plan(bare("mine"))
+    plan.record()
+    assert from_json(StudySettings, Path("results/mine/study.json").read_text(encoding="utf-8")) == plan.study
+    assert plan.summary() == ""

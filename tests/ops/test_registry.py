@@ -67,9 +67,8 @@ def test_a_registered_model_is_champion_with_signature_example_and_tags(register
 def test_a_registered_model_predicts_the_same_numbers_and_holds_no_pickle(registered, model_folder, table):
     trained = load_model(model_folder)
     rows = registry.input_example(model_folder, table)
-    served = mlflow.pyfunc.load_model(registered.uri).predict(rows)
-    ours = served(trained, rows)
-    assert served.equals(ours)
+    found = mlflow.pyfunc.load_model(registered.uri).predict(rows)
+    assert found.equals(served(trained, rows))
     folder = Path(mlflow.artifacts.download_artifacts(artifact_uri=registered.uri))
     assert not [f for f in folder.rglob("*") if f.suffix in {".pkl", ".pickle", ".joblib", ".pt", ".pth"}]
 

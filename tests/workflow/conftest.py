@@ -57,14 +57,6 @@ class Project:
         """Return {rule: number of jobs} of a dry run."""
         return jobs_of(self.snakemake("-n", *args, bare=bare))
 
-    def first_movers(self, reason):
-        """Return the rules that a dry run names for one reason, e.g. `params have changed`."""
-        said = self.snakemake("-n")
-        if reason not in said:
-            return set()
-        line = said.split(reason, 1)[1].split("\n", 2)[1]
-        return {name.strip() for name in line.split(",")}
-
     def outputs(self):
         """Return {output file: rule} of the whole study."""
         rows = [line.split("\t") for line in self.snakemake("--summary").splitlines()]
@@ -76,7 +68,7 @@ class Project:
             path = self.root / file
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(f"{file}\n", encoding="utf-8")
-        self.snakemake("--touch", "--cores", "1")
+        self.snakemake("--touch", "--forceall", "--cores", "1")
 
     def edit(self, file, old, new):
         """Replace text in a file of the project."""

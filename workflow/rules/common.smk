@@ -86,6 +86,25 @@ def models_of(wildcards):
     }
 
 
+def report_inputs(wildcards):
+    """Return every table the report reads, of the parts this study has."""
+    found = {"manifest": f"{DATA}/manifest.tsv", "participants": f"{DATA}/participants.tsv"}
+    found["check"] = [f"{R}/check/patients.tsv", f"{R}/check/faults.tsv"]
+    if PLAN.dosimetry:
+        found["curves"] = [f"{R}/quantify/tac.tsv", f"{R}/quantify/qc.tsv", f"{R}/kinetics/tiac.tsv"]
+        found["doses"] = TARGETS["dosimetry"]
+        found["recovery"] = (
+            [f"{R}/evaluate/recovery.tsv", f"{R}/evaluate/recovery.json"] if PLAN.virtual else []
+        )
+    if PLAN.radiomics:
+        found["features"] = TARGETS["features"]
+    if PLAN.experiments:
+        found["split"] = f"{R}/split/splits.tsv"
+        found["compare"] = [f"{R}/compare/experiments.tsv", f"{R}/compare/best.json"]
+        found["scores"] = TARGETS["models"]
+    return found
+
+
 TARGETS = {
     "cohort": [f"{DATA}/manifest.tsv", f"{DATA}/participants.tsv", *PLAN.truth_files],
     "dosimetry": expand(

@@ -22,3 +22,47 @@ if PLAN.virtual and PLAN.dosimetry:
         shell:
             "python -m theradose.steps.evaluate_labels --tiac {input.tiac} --labels {input.labels}"
             " --truth {params.truth} --out {params.out} 2>&1 | tee {log}"
+
+
+rule report:
+    input:
+        unpack(report_inputs),
+    output:
+        f"{R}/report/index.html",
+    log:
+        f"{R}/log/report.log",
+    conda:
+        "../../environment.yml"
+    params:
+        settings=lambda wildcards: to_json(STUDY),
+        data=lambda wildcards, input: folder(input.manifest),
+        results=lambda wildcards: R,
+        out=lambda wildcards, output: folder(output[0]),
+        code=step_code("report"),
+    message:
+        "report: one page and a card for each model"
+    shell:
+        "python -m theradose.steps.report --settings {params.settings:q} --data {params.data}"
+        " --results {params.results} --out {params.out} 2>&1 | tee {log}"
+
+
+rule summarise:
+    input:
+        unpack(report_inputs),
+        page=f"{R}/report/index.html",
+    output:
+        f"{R}/summary.txt",
+    log:
+        f"{R}/log/summarise.log",
+    conda:
+        "../../environment.yml"
+    params:
+        settings=lambda wildcards: to_json(STUDY),
+        data=lambda wildcards, input: folder(input.manifest),
+        results=lambda wildcards: R,
+        code=step_code("summarise"),
+    message:
+        "summarise: the lines that end a run"
+    shell:
+        "python -m theradose.steps.summarise --settings {params.settings:q} --data {params.data}"
+        " --results {params.results} --out {output} > {log} 2>&1"

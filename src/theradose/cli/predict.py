@@ -117,7 +117,7 @@ def _show(report: dict[str, Any]) -> None:
     """Print a report for people."""
     model = report["model"]
     print(report["notice"])
-    print(f"Model {model['experiment']}/{model['predictor']}; intervals cover {model['interval']:.0%} of new patients")
+    print(f"Model {model['experiment']}/{model['predictor']}; intervals are made to cover {model['interval']:.0%}")
     for patient in report["patients"]:
         given = patient["administered_mbq"]
         words = "unknown activity" if given is None else f"{given:.0f} MBq"

@@ -10,7 +10,8 @@ from theradose.evaluation.results import ExperimentResults, StudyResults
 from theradose.provenance import sha256_file
 
 WHAT_IT_PREDICTS = {
-    "organ_dose": "Mean absorbed dose per administered activity (Gy/GBq) of {organs}, with a prediction interval, from images and values known before the therapy.",
+    "organ_dose": "Mean absorbed dose per administered activity (Gy/GBq) of {organs}, with a prediction interval, from "
+    "images and values known before the therapy.",
     "dose_map": "A map of absorbed dose per administered activity (Gy/GBq) from pre-therapy PET and CT slices.",
 }
 LEARNED = {
@@ -35,7 +36,8 @@ def limits_of(study: StudyResults, trained_on: int) -> list[str]:
     found = []
     if study.virtual:
         found.append(
-            "Trained and scored on virtual patients. Texture is tied to kinetics by assumption; real patients will differ, "
+            "Trained and scored on virtual patients. Texture is tied to kinetics by assumption; real patients will "
+            "differ, "
             "and no score here is evidence about them."
         )
     found.append("Labels come from SPECT images and carry their own error; scores against the label contain it.")
@@ -127,7 +129,8 @@ def model_card(study: StudyResults, experiment: ExperimentResults, predictor: st
         "scores": scores, "subgroups": _subgroups(experiment, predictor),
         "interval": about.get("interval"), "seed": about.get("seed", study.settings.seed),
         "hashes": {path.name: sha256_file(path) for path in files if path.is_file()},
-        "inputs": dict(provenance.get("inputs", {})), "code": provenance.get("code", ""), "version": provenance.get("version", ""),
+        "inputs": dict(provenance.get("inputs", {})), "code": provenance.get("code", ""),
+        "version": provenance.get("version", ""),
     }  # fmt: skip
 
 

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import wraps
 from io import BytesIO
-from typing import ParamSpec
+from typing import Any, ParamSpec
 
 import matplotlib as mpl
 from matplotlib.axes import Axes
@@ -28,12 +28,14 @@ OTHER_ORGAN = "#66707c"
 SERIES_COLOURS = ("#0077bb", "#ee7733", "#009988", "#cc3311", "#33bbee", "#ee3377")
 SERIES_MARKERS = ("o", "s", "^", "D", "v", "P")
 
-STYLE: dict[str, object] = {
+STYLE: dict[str, Any] = {
     "font.family": "DejaVu Sans", "font.size": 8.5, "axes.titlesize": 9, "axes.titleweight": "bold",
     "axes.titlelocation": "left", "axes.titlepad": 5, "axes.labelsize": 8.5, "xtick.labelsize": 8, "ytick.labelsize": 8,
     "legend.fontsize": 8, "legend.frameon": False, "text.color": INK, "axes.labelcolor": INK, "axes.titlecolor": INK,
-    "xtick.color": MUTED, "ytick.color": MUTED, "axes.edgecolor": MUTED, "axes.linewidth": 0.7, "axes.spines.top": False,
-    "axes.spines.right": False, "axes.grid": True, "axes.axisbelow": True, "grid.color": "#eceff2", "grid.linewidth": 0.7,
+    "xtick.color": MUTED, "ytick.color": MUTED, "axes.edgecolor": MUTED, "axes.linewidth": 0.7,
+    "axes.spines.top": False,
+    "axes.spines.right": False, "axes.grid": True, "axes.axisbelow": True, "grid.color": "#eceff2",
+    "grid.linewidth": 0.7,
     "lines.linewidth": 1.5, "lines.markersize": 4.5, "figure.facecolor": PAPER, "savefig.facecolor": PAPER,
     "svg.hashsalt": "theradose", "svg.fonttype": "path", "axes.formatter.useoffset": False, "path.simplify": True,
     "axes.unicode_minus": True, "figure.dpi": 100,
@@ -52,6 +54,12 @@ class Picture:
     width_px: int
 
 
+def apply_style() -> None:
+    """Set the house style in the current matplotlib context."""
+    for name, value in STYLE.items():
+        mpl.rcParams[name] = value  # type: ignore[index] # names are known to matplotlib, not to the checker
+
+
 def styled(draw: Callable[P, Figure]) -> Callable[P, Figure]:
     """Return a drawing function that always draws in the house style, whatever the user's matplotlibrc says."""
 
@@ -59,7 +67,7 @@ def styled(draw: Callable[P, Figure]) -> Callable[P, Figure]:
     def in_style(*args: P.args, **kwargs: P.kwargs) -> Figure:
         with mpl.rc_context():
             mpl.rcdefaults()
-            mpl.rcParams.update(STYLE)
+            apply_style()
             return draw(*args, **kwargs)
 
     return in_style
@@ -78,7 +86,7 @@ def _bytes(figure: Figure, kind: str, dpi: float) -> bytes:
     metadata: dict[str, str | None] = {"Date": None, "Creator": None} if kind == "svg" else {"Software": None}
     with mpl.rc_context():
         mpl.rcdefaults()
-        mpl.rcParams.update(STYLE)
+        apply_style()
         figure.savefig(buffer, format=kind, dpi=dpi, metadata=metadata)
     return buffer.getvalue()
 

@@ -1,6 +1,7 @@
 """Doses in numbers: cumulative dose-volume histograms of a patient, organ doses of the cohort."""
 
 from collections.abc import Sequence
+from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -23,16 +24,16 @@ from theradose.evaluation.figures import (
 )
 from theradose.vocabulary import LESION_PREFIX, LESIONS, organ_of
 
-SIDE_LINES = {"left": "-", "right": (0, (4, 2))}
+SIDE_LINES: dict[str, Literal["solid", "dashed"]] = {"left": "solid", "right": "dashed"}
 JITTER = 0.10
 CORRECTED, UNCORRECTED = -0.17, 0.17
 BOX_WIDTH = 0.26
+HALF = 0.5
 
 
-def _d50(rows: pd.DataFrame) -> float:
-    """Return the dose in Gy that half of the VOI gets at least."""
-    falling = rows.sort_values("volume_fraction")
-    return float(np.interp(0.5, falling["volume_fraction"], falling["dose_gy"]))
+def d50_gy(rows: pd.DataFrame) -> float:
+    """Return the dose in Gy that half of the VOI gets at least, from its rows of the DVH table."""
+    return float(rows.loc[rows["volume_fraction"] >= HALF, "dose_gy"].max())
 
 
 def _dvh_lines(axes: Axes, dvh: pd.DataFrame, vois: Sequence[str]) -> None:
@@ -41,14 +42,14 @@ def _dvh_lines(axes: Axes, dvh: pd.DataFrame, vois: Sequence[str]) -> None:
         rows = dvh[dvh["voi"] == voi].sort_values(["dose_gy", "volume_fraction"], ascending=[True, False])
         dose = np.append(rows["dose_gy"], rows["dose_gy"].iloc[-1])
         volume = np.append(100 * rows["volume_fraction"], 0.0)
-        line = SIDE_LINES.get(voi.rsplit("_", 1)[-1], "-")
+        line = SIDE_LINES.get(voi.rsplit("_", 1)[-1], "solid")
         thin = voi.startswith(LESION_PREFIX)
         axes.plot(
             dose,
             volume, linestyle=line, color=organ_colour(voi),
             linewidth=0.9 if thin else 1.6, alpha=0.75 if thin else 1,
         )  # fmt: skip
-        axes.plot(_d50(rows), 50, "o", color=organ_colour(voi), mec=PAPER, mew=0.6, ms=4.5, zorder=4)
+        axes.plot(d50_gy(rows), 50, "o", color=organ_colour(voi), mec=PAPER, mew=0.6, ms=4.5, zorder=4)
     axes.set_ylim(0, 104)
     axes.set_xlim(0, None)
     axes.set_xlabel("absorbed dose (Gy)")
@@ -77,9 +78,10 @@ def dose_volume(dvh: pd.DataFrame) -> Figure:
 
 
 def _box(axes: Axes, values: np.ndarray, place: float, edge: str, face: str) -> None:
-    """Draw a box (median, quartiles, whiskers to 1.5 interquartile ranges) without outlier marks: all points are drawn."""
+    """Draw a box (median, quartiles, whiskers to 1.5 interquartile ranges) without marks of its own for outliers."""
     axes.boxplot(
-        [values], positions=[place], widths=BOX_WIDTH, showfliers=False, manage_ticks=False, patch_artist=True, boxprops={"facecolor": face, "edgecolor": edge, "linewidth": 0.8},
+        [values], positions=[place], widths=BOX_WIDTH, showfliers=False, manage_ticks=False, patch_artist=True,
+        boxprops={"facecolor": face, "edgecolor": edge, "linewidth": 0.8},
         medianprops={"color": INK, "linewidth": 1.6}, whiskerprops={"color": edge, "linewidth": 0.8},
         capprops={"color": edge, "linewidth": 0.8},
     )  # fmt: skip
@@ -93,7 +95,7 @@ def spread(n: int, width: float = JITTER) -> np.ndarray:
 
 @styled
 def organ_doses(organs: pd.DataFrame, centres: "pd.Series[str]") -> Figure:
-    """Return dose per administered activity by organ, corrected beside uncorrected; `centres` maps patient to centre."""
+    """Return dose per administered activity by organ, corrected beside uncorrected; `centres`: patient to centre."""
     table = organs.assign(centre=organs["patient"].map(centres))
     table["uncorrected"] = table["dose_gy_per_gbq"] * table["dose_uncorrected_gy"] / table["dose_gy"]
     names, styles = sort_organs(table["voi"]), series_style(sorted(set(centres)))

@@ -1,8 +1,9 @@
-"""Time-activity curves: what was measured, what was fitted, how sure the fit is, and what physical decay alone would do."""
+"""Time-activity curves: what was measured, what was fitted, how sure the fit is, and physical decay alone."""
 
 import json
 import math
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -50,7 +51,7 @@ def fit_band(
     return curve, np.sqrt(np.clip(np.einsum("it,ij,jt->t", g, covariance, g), 0.0, None))
 
 
-def _curve(axes: Axes, row: "pd.Series[object]", last_h: float, line: str, colour: str) -> None:
+def _curve(axes: Axes, row: "pd.Series[Any]", last_h: float, line: str, colour: str) -> None:
     """Draw the fitted curve of a VOI with its band of one standard uncertainty."""
     time = np.linspace(0.0, last_h, CURVE_POINTS)
     parameters = json.loads(str(row["parameters"]))
@@ -72,7 +73,7 @@ def _points(axes: Axes, rows: pd.DataFrame, marker: str, colour: str) -> None:
 
 def _decay(axes: Axes, rows: pd.DataFrame, half_life_h: float, last_h: float) -> None:
     """Draw how the highest point would fall by physical decay alone."""
-    highest = rows.loc[rows["activity_mbq"].idxmax()]
+    highest = rows.iloc[int(rows["activity_mbq"].argmax())]
     time = np.array([highest["time_h"], last_h])
     axes.plot(
         time, highest["activity_mbq"] * np.exp(-math.log(2) / half_life_h * (time - highest["time_h"])),
@@ -80,7 +81,7 @@ def _decay(axes: Axes, rows: pd.DataFrame, half_life_h: float, last_h: float) ->
     )  # fmt: skip
 
 
-def _note(row: "pd.Series[object]") -> str:
+def _note(row: "pd.Series[Any]") -> str:
     """Return model and effective half-life of a fit, and why a fit was refused."""
     text = f"{MODELS.get(str(row['model']), words(str(row['model'])))} · $T_{{eff}}$ {row['t_eff_h']:.3g} h"
     return text if not row["reason"] else f"{text}\nrefused: {words(str(row['reason']))}"
@@ -110,8 +111,8 @@ def _panel(axes: Axes, organ: str, tac: pd.DataFrame, tiac: pd.DataFrame, half_l
     title = words(organ) + (f" ({len(vois)} of {len(vois) + hidden})" if hidden else "")
     axes.set_title(title)
     axes.set_xlim(0, last_h)
-    axes.set_ylim(0, None)
-    axes.margins(y=0.1)
+    refused = sum("refused" in note for note in notes)
+    axes.set_ylim(0, axes.get_ylim()[1] * (1.0 + 0.16 * refused))
     axes.text(
         0.98, 0.97, "\n".join(notes), transform=axes.transAxes, ha="right", va="top", fontsize=7, color=MUTED,
         linespacing=1.4, bbox={"facecolor": PAPER, "edgecolor": "none", "alpha": 0.8, "pad": 1.5},

@@ -1,6 +1,8 @@
-"""The dose map of a patient over the CT, with labelled isodose lines."""
+"""The dose map of a patient over the CT (or else the SPECT), with labelled isodose lines."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -20,8 +22,10 @@ LINES = 4
 ISO_COLOURS = ("#7fd3ff", "#c8f7b0", "#ffffff", "#ff9eb5")
 SMOOTH = 4
 VISIBLE = 0.06
-"""Part of the scale below which the colour wash fades out, so that the CT stays visible where there is next to no dose."""
+"""Part of the scale below which the colour wash fades out, so that the CT stays visible."""
+WASH = 0.65
 AIR_HU = -500.0
+BODY_PART = 0.02
 MARGIN_MM = 18.0
 NEAR_MM = 20.0
 # Where the label of each level stands: axis (0 x, 1 y), its far end or near end, offset in points, alignment.
@@ -48,6 +52,27 @@ def nice_levels(highest: float, count: int = LINES) -> list[float]:
     return [float(level) for level in levels[levels < 0.95 * highest][-count:]]
 
 
+@dataclass(frozen=True)
+class Background:
+    """The image under a dose map: its grey window, and the value above which there is a body."""
+
+    image: Volume
+    window: tuple[float, float]
+    body_above: float
+
+
+def under_ct(ct: Volume) -> Background:
+    """Return a CT (HU) as background, soft-tissue window."""
+    return Background(ct, CT_WINDOW_HU, AIR_HU)
+
+
+def under_spect(spect: Volume) -> Background:
+    """Return a SPECT (Bq/mL) as background where there is no CT, its window cut at the highest half per cent."""
+    inside = spect.values[spect.values > 0]
+    high = float(np.percentile(inside, 99.5)) if inside.size else 1.0
+    return Background(spect, (0.0, high), BODY_PART * high)
+
+
 def _isodose(axes: Axes, fine: np.ndarray, dose: Slice, levels: Sequence[float]) -> None:
     """Draw the isodose lines of a plane and write each level once, beside its longest line, each on another side."""
     for index, level in enumerate(levels):
@@ -64,33 +89,32 @@ def _isodose(axes: Axes, fine: np.ndarray, dose: Slice, levels: Sequence[float])
         )  # fmt: skip
 
 
-def _dose_axis(axes: Axes, background: Slice | None, dose: Slice, high: float, levels: Sequence[float]) -> None:
-    """Draw one plane: CT in grey, dose as a colour wash that fades out below, isodose lines with their labels."""
+def _dose_axis(
+    axes: Axes, under: Slice, window: tuple[float, float], dose: Slice, scale: tuple[float, list[float]]
+) -> None:
+    """Draw one plane: background in grey, dose as a colour wash that fades out below, isodose lines with labels.
+
+    `scale` is the highest dose of the colours and the isodose levels, Gy.
+    """
     image_axis(axes)
     axes.set_facecolor("black")
-    if background is not None:
-        low_hu, high_hu = CT_WINDOW_HU
-        axes.imshow(
-            background.values, cmap="gray", vmin=low_hu, vmax=high_hu, extent=background.extent_mm, origin="lower",
-            interpolation="bilinear",
-        )  # fmt: skip
+    axes.imshow(
+        under.values, cmap="gray", vmin=window[0], vmax=window[1], extent=under.extent_mm, origin="lower",
+        interpolation="bilinear",
+    )  # fmt: skip
+    high, levels = scale
     fine = np.clip(zoom(dose.values.astype(float), SMOOTH, order=1, mode="nearest", grid_mode=True), 0, None)
-    opacity = np.clip((fine / high - VISIBLE / 2) / VISIBLE, 0, 1) * (0.65 if background is not None else 1.0)
+    opacity = np.clip((fine / high - VISIBLE / 2) / VISIBLE, 0, 1) * WASH
     axes.imshow(
         fine, cmap=DOSE_MAP, vmin=0, vmax=high, alpha=opacity, extent=dose.extent_mm, origin="lower",
         interpolation="nearest",
     )  # fmt: skip
-    shown = view(background, dose)
-    axes.set_xlim(shown[0], shown[1])
-    axes.set_ylim(shown[2], shown[3])
     _isodose(axes, fine, dose, levels)
-    side_marks(axes, Slice(dose.values, shown), "#e6e6e6")
 
 
-def view(background: Slice | None, dose: Slice) -> tuple[float, float, float, float]:
-    """Return the part of a plane that is worth showing (mm): the body, or else where there is dose, with a margin."""
-    plane = dose if background is None else background
-    there = plane.values > (AIR_HU if background is not None else 0.02 * float(dose.values.max()))
+def view(plane: Slice, body_above: float) -> tuple[float, float, float, float]:
+    """Return the part of a plane (left, right, bottom, top in mm) that holds the body, with a margin."""
+    there = plane.values > body_above
     if not there.any():
         return plane.extent_mm
     left, right, bottom, top = plane.extent_mm
@@ -109,8 +133,8 @@ def hottest_z_mm(dose: Volume) -> float:
 
 
 @styled
-def dose_overlay(dose: Volume, background: Volume | None, centre_zy_mm: tuple[float, float]) -> Figure:
-    """Return planes of a dose map (Gy) over the CT (HU): coronal and axial through a point (z, y) in mm, and hottest.
+def dose_overlay(dose: Volume, background: Background, centre_zy_mm: tuple[float, float]) -> Figure:
+    """Return planes of a dose map (Gy) over an image: coronal and axial through a point (z, y) in mm, and the hottest.
 
     All planes share one colour scale and the same isodose levels.
     """
@@ -119,14 +143,16 @@ def dose_overlay(dose: Volume, background: Volume | None, centre_zy_mm: tuple[fl
     if abs(hottest_z_mm(dose) - z_mm) > NEAR_MM:
         cuts["Axial, highest dose"] = (axial, hottest_z_mm(dose))
     planes = {title: cut(dose, place) for title, (cut, place) in cuts.items()}
-    behind = {title: None if background is None else cut(background, place) for title, (cut, place) in cuts.items()}
+    behind = {title: cut(background.image, place) for title, (cut, place) in cuts.items()}
     values = np.concatenate([plane.values.ravel() for plane in planes.values()])
     high = max(float(np.percentile(values[values > 0], 99.0)) if (values > 0).any() else 0.0, 1e-6)
     levels = nice_levels(float(values.max()))
-    figure, axes = _overlay_axes([view(behind[title], plane) for title, plane in planes.items()])
+    shown = {title: view(plane, background.body_above) for title, plane in behind.items()}
+    figure, axes = _overlay_axes(list(shown.values()))
     for axis, (title, plane) in zip(axes, planes.items(), strict=True):
-        _dose_axis(axis, behind[title], plane, high, levels)
-        axis.set_title(title)
+        _dose_axis(axis, behind[title], background.window, plane, (high, levels))
+        axis.set(title=title, xlim=shown[title][:2], ylim=shown[title][2:])
+        side_marks(axis, Slice(plane.values, shown[title]), "#e6e6e6")
     colour_bar(figure, axes, DOSE_MAP, (0, high), "absorbed dose (Gy)")
     marks = [
         Line2D([], [], color=ISO_COLOURS[i % len(ISO_COLOURS)], label=f"{level:g} Gy", path_effects=LEGEND_STROKE)
@@ -146,6 +172,6 @@ def _overlay_axes(views: Sequence[tuple[float, float, float, float]]) -> tuple[F
     scale = min((WIDTH_IN - 1.9) / sum(widths), 6.4 / height)
     figure = canvas(scale * sum(widths) + 1.9, scale * height + 0.5)
     names = ["a", "b", "c"][: len(sizes)]
-    mosaic = [["a", name] for name in names[1:]]
+    mosaic: list[Any] = [["a", name] for name in names[1:]]
     panels = figure.subplot_mosaic(mosaic, width_ratios=widths, height_ratios=[h for _, h in sizes[1:]])
     return figure, [panels[name] for name in names]

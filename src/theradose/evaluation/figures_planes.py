@@ -83,5 +83,5 @@ def colour_bar(figure: Figure, axes: Sequence[Axes], cmap: str, limits: tuple[fl
         ScalarMappable(Normalize(low, high), cmap), ax=list(axes), label=label, extend="max", shrink=0.92, pad=0.012,
         aspect=28, fraction=0.05,
     )  # fmt: skip
-    bar.outline.set_linewidth(0.4)  # type: ignore[operator]
+    bar.outline.set_linewidth(0.4)
     bar.ax.grid(False)

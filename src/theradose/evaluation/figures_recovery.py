@@ -139,7 +139,7 @@ def recovery(table: pd.DataFrame) -> Figure:
 
 @styled
 def cohort_spread(people: pd.DataFrame, columns: Mapping[str, str], centres: Mapping[str, tuple[str, str]]) -> Figure:
-    """Return the patients of each centre as points, a panel a column of the clinical table; `columns` maps to labels."""
+    """Return the patients of each centre as points, a panel a column of the table; `columns`: name to label."""
     figure = canvas(WIDTH_IN, 1.9)
     panels = np.atleast_1d(figure.subplots(1, len(columns)))
     for axes, (column, label) in zip(panels, columns.items(), strict=True):

@@ -35,7 +35,7 @@ WIDEST = 3.0
 
 
 def predictor_styles(predictors: Sequence[str], baselines: Sequence[str]) -> dict[str, tuple[str, str]]:
-    """Return a colour and a marker for each predictor: baselines in grey with marks of their own, the others coloured."""
+    """Return a colour and a marker for each predictor: baselines grey, the others coloured."""
     marks = dict(zip(baselines, ("o", "s", "^", "D"), strict=False))
     learned = series_style(name for name in predictors if name not in baselines)
     return {name: learned.get(name, (BASELINE_COLOUR, marks.get(name, "o"))) for name in predictors}

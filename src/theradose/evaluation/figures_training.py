@@ -61,7 +61,7 @@ def learning_curves(histories: Mapping[str, pd.DataFrame]) -> Figure:
             if has_validation:
                 validated = True
                 axes.plot(own["epoch"], own["validation_loss"], color=colour, linewidth=1.6)
-                best = own.loc[own["validation_loss"].idxmin()]
+                best = own.iloc[int(own["validation_loss"].argmin())]
                 axes.plot(best["epoch"], best["validation_loss"], "o", color=colour, mec=PAPER, ms=5, zorder=4)
         axes.set_title(words(predictor))
         losses = [name for name in ("train_loss", "validation_loss") if name in history]

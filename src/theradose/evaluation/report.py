@@ -89,7 +89,8 @@ def features_section(study: StudyResults) -> dict[str, Any] | None:
         ]
         for (modality, image, kind), own in table.groupby(["modality", "filter", "feature_class"])
     ]
-    lead = f"{len(table)} feature values of {count(table['patient'].nunique(), 'patient')}, {failed} of them not available."
+    patients = count(table["patient"].nunique(), "patient")
+    lead = f"{len(table)} feature values of {patients}, {failed} of them not available."
     return {
         "lead": lead,
         "table": Sheet(heads, rows, fold="" if len(rows) < FOLD_ROWS else "Features by image, filter and class"),
@@ -111,7 +112,7 @@ def key_numbers(study: StudyResults) -> list[tuple[str, str, str]]:
             (
                 f"{int(points.max())}",
                 "SPECT time points",
-                f"{study.settings.radionuclide}, half-life {three(half_life)} h",
+                f"{study.settings.radionuclide}, half-life {half_life:.1f} h",
             )
         )
     recovered = recovery_frame(study)
@@ -150,15 +151,33 @@ def _best_scores(study: StudyResults) -> list[tuple[str, str, str]]:
     return found
 
 
+def settings_line(study: StudyResults) -> list[tuple[str, str]]:
+    """Return the few settings that decide most, those of the parts that this study has."""
+    settings = study.settings
+    found = [("Cohort", settings.cohort.name)]
+    if not study.table("tiac").empty:
+        found += [
+            ("Radionuclide", settings.radionuclide),
+            ("Recovery correction", words(settings.quantify.recovery)),
+            ("Kinetic models", ", ".join(name.replace("_", " + ") for name in settings.kinetics.models)),
+            ("Dose engine", settings.dose.engine),
+        ]
+    if study.experiments:
+        found.append(("Split", words(settings.split.scheme)))
+    return [*found, ("Seed", str(settings.seed))]
+
+
 def environment() -> Environment:
     """Return the template environment: everything escaped, an unknown name is an error."""
-    return Environment(
+    found = Environment(
         loader=FileSystemLoader(TEMPLATES),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    found.filters["words"] = words
+    return found
 
 
 def _render(template: str, content: Mapping[str, Any]) -> bytes:
@@ -175,10 +194,12 @@ def write_report(study: StudyResults, out: Path) -> list[Path]:
     index = out / "index.html"
     write_atomically(
         index,
-        _render(PAGE, {**shared, "sections": chapters, "numbers": key_numbers(study), "settings": study.settings}),
+        _render(
+            PAGE, {**shared, "sections": chapters, "numbers": key_numbers(study), "settings": settings_line(study)}
+        ),
     )
     written = [index]
-    cards = next((section.content for section in chapters if section.anchor == "cards"), [])
+    cards: list[dict[str, Any]] = next((section.content for section in chapters if section.anchor == "cards"), [])
     for card in cards:
         path = out / "cards" / card_file(card)
         write_atomically(path, _render(CARD, {**shared, "card": card}))

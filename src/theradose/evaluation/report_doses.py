@@ -26,7 +26,8 @@ def doses_table(organs: pd.DataFrame) -> Sheet:
         rows.append([
             Cell(words(organ)), Cell(str(len(own))), median_range(own["mass_g"]), median_range(own["dose_gy_per_gbq"]),
             median_range(own["dose_gy"]), median_range(own["dose_uncorrected_gy"]),
-            median_range(seen["dose_gy"] / seen["dose_uncorrected_gy"]), median_range(100 * given["dose_std_gy"] / given["dose_gy"]),
+            median_range(seen["dose_gy"] / seen["dose_uncorrected_gy"]),
+            median_range(100 * given["dose_std_gy"] / given["dose_gy"]),
         ])  # fmt: skip
     return Sheet(
         heads,
@@ -46,11 +47,14 @@ def doses_section(study: StudyResults) -> dict[str, Any] | None:
         figure = as_svg(
             organ_doses(organs, centres),
             "Absorbed dose per administered activity by organ",
-            "Left of each pair: corrected for recovery and spill-in, coloured by centre. Right: as the images show it. Box: "
+            "Left of each pair: corrected for recovery and spill-in, coloured by centre. Right: as the images show "
+            "it. Box: "
             "quartiles; line: median; whiskers reach 1.5 interquartile ranges. Logarithmic scale.",
         )
     engines = ", ".join(sorted(set(organs["engine"])))
-    lead = f"Reference doses from the SPECT images, engine “{engines}”, {study.settings.radionuclide}. These are the labels that models learn from."
+    lead = f"Reference doses from the SPECT images, engine “{engines}”, {study.settings.radionuclide}. " + (
+        "These are the labels that models learn from." if study.experiments else ""
+    )
     return {"lead": lead, "figure": figure, "table": doses_table(organs)}
 
 
@@ -68,7 +72,8 @@ def recovery_frame(study: StudyResults) -> pd.DataFrame:
 def recovery_table(table: pd.DataFrame) -> Sheet:
     """Return bias and spread of the recovered TIA of each organ, uncorrected beside corrected."""
     heads = [
-        Head("Organ", number=False), Head("VOIs"), Head("Volume", "mL"), Head("Mean error", "%"), Head("Spread (sd)", "%"),
+        Head("Organ", number=False), Head("VOIs"), Head("Volume", "mL"), Head("Mean error", "%"),
+        Head("Spread (sd)", "%"),
         Head("Within ±10 %", "%"), Head("Mean error, uncorrected", "%"), Head("Spread, uncorrected", "%"),
     ]  # fmt: skip
     rows = []
@@ -78,7 +83,8 @@ def recovery_table(table: pd.DataFrame) -> Sheet:
         close = abs(float(error.mean())) <= GOAL_PERCENT
         rows.append([
             Cell(words(organ)), Cell(str(len(own))), median_range(own["volume_ml"]),
-            Cell(percent(float(error.mean()), signed=True), "ok" if close else ""), Cell(percent(float(error.std(ddof=0)))),
+            Cell(percent(float(error.mean()), signed=True), "ok" if close else ""),
+            Cell(percent(float(error.std(ddof=0)))),
             Cell(three(100 * float((error.abs() <= 10).mean()))),
             Cell(percent(float(plain.mean()), signed=True), "muted"), Cell(percent(float(plain.std(ddof=0))), "muted"),
         ])  # fmt: skip
@@ -100,8 +106,10 @@ def explained_spread(table: pd.DataFrame, tiac: pd.DataFrame) -> list[str]:
     first, last = size <= small, size >= large
     rank = float(size.corr(plain, method="spearman"))
     found = [
-        f"Partial volume. The camera's blur takes activity out of small VOIs: without correction the median error is {_middle(plain[first])} in the smallest third "
-        f"(up to {three(small)} mL) and {_middle(plain[last])} in the largest third (from {three(large)} mL); the rank correlation of error and volume is {three(rank)}. "
+        "Partial volume. The camera's blur takes activity out of small VOIs: without correction the median error is "
+        f"{_middle(plain[first])} in the smallest third "
+        f"(up to {three(small)} mL) and {_middle(plain[last])} in the largest third (from {three(large)} mL); the "
+        f"rank correlation of error and volume is {three(rank)}. "
         f"Recovery correction leaves {_middle(error[first])} and {_middle(error[last])}."
     ]
     by_organ = plain.groupby(table["organ"]).mean()
@@ -111,16 +119,21 @@ def explained_spread(table: pd.DataFrame, tiac: pd.DataFrame) -> list[str]:
     ]
     if gained:
         found.append(
-            f"Spill-in. The same blur carries activity into VOIs that lie beside hotter ones; without correction they are overestimated: {', '.join(gained)}."
+            "Spill-in. The same blur carries activity into VOIs that lie beside hotter ones; without correction "
+            f"they are overestimated: {', '.join(gained)}."
         )
     both = table.merge(tiac[["patient", "cycle", "voi", "tia_std_mbq_h"]], on=["patient", "cycle", "voi"], how="left")
     declared = 100 * both["tia_std_mbq_h"] / both["corrected"]
     spreads = error.groupby(table["organ"]).apply(half_width).sort_values()
     found.append(
-        f"Noise and fit. What correction cannot remove is the spread (half of the middle 68 % of the errors): {percent(half_width(error[first]))} in the smallest third, "
-        f"{percent(half_width(error[last]))} in the largest, largest for {words(str(spreads.index[-1]))} ({percent(float(spreads.iloc[-1]))}). Counting noise is divided by "
-        "the recovery coefficient, which weighs on small VOIs; what neighbours spill in and the curve after the last scan weigh on cool VOIs beside hot ones. "
-        f"The fits themselves declare a standard uncertainty of {percent(float(declared[both['volume_ml'] <= small].median()))} "
+        "Noise and fit. What correction cannot remove is the spread (half of the middle 68 % of the errors): "
+        f"{percent(half_width(error[first]))} in the smallest third, "
+        f"{percent(half_width(error[last]))} in the largest, largest for {words(str(spreads.index[-1]))} "
+        f"({percent(float(spreads.iloc[-1]))}). Counting noise is divided by "
+        "the recovery coefficient, which weighs on small VOIs; what neighbours spill in and the curve after the last "
+        "scan weigh on cool VOIs beside hot ones. "
+        "The fits themselves declare a standard uncertainty of "
+        f"{percent(float(declared[both['volume_ml'] <= small].median()))} "
         f"and {percent(float(declared[both['volume_ml'] >= large].median()))} (medians)."
     )
     return found
@@ -140,13 +153,16 @@ def recovery_section(study: StudyResults) -> dict[str, Any] | None:
     lead = "What the measuring chain makes of a known truth."
     if not kidneys.empty:
         lead = (
-            f"Kidney TIA lies {percent(float(kidneys['error_corrected'].mean()), signed=True)} from the planted one on average over "
-            f"{kidneys['patient'].nunique()} patients after recovery correction, {percent(float(kidneys['error_uncorrected'].mean()), signed=True)} without it."
+            f"Kidney TIA lies {percent(float(kidneys['error_corrected'].mean()), signed=True)} from the planted one "
+            "on average over "
+            f"{kidneys['patient'].nunique()} patients after recovery correction, "
+            f"{percent(float(kidneys['error_uncorrected'].mean()), signed=True)} without it."
         )
     figure = as_svg(
         recovery(table),
         "Planted against recovered time-integrated activity",
-        "One mark a VOI. Left: identity line dashed. Middle: error by organ, uncorrected (grey) beside corrected, bar: mean. "
+        "One mark a VOI. Left: identity line dashed. Middle: error by organ, uncorrected (grey) beside corrected, "
+        "bar: mean. "
         "Right: error against volume. Triangles at the edge: errors beyond the axis.",
     )
     return {

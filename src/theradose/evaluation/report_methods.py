@@ -7,7 +7,7 @@ from typing import Any
 
 from theradose import __version__
 from theradose.evaluation.card import facts
-from theradose.evaluation.report_tables import Cell, Head, Sheet
+from theradose.evaluation.report_tables import Cell, Head, Sheet, count
 from theradose.evaluation.results import StudyResults, read_json
 from theradose.physics.nuclides import nuclide
 from theradose.provenance import SRC, digest, sha256_file
@@ -29,7 +29,8 @@ LOCK = "constraints.txt"
 RECOVERY_WORDS = {
     "none": "Activities were not corrected for the partial-volume effect.",
     "coefficient": "Activities were divided by the recovery coefficient of their volume of interest (VOI).",
-    "geometric_transfer": "Spill-over between volumes of interest (VOIs) was corrected with the geometric transfer matrix "
+    "geometric_transfer": "Spill-over between volumes of interest (VOIs) was corrected with the geometric transfer "
+    "matrix "
     "of the camera's point-spread function (Rousset et al., J Nucl Med 1998;39:904-911).",
 }
 MODEL_WORDS = {
@@ -54,7 +55,8 @@ def _cohort_words(study: StudyResults) -> str:
     kind = "virtual patients, made by a computer with known doses," if study.virtual else "patients"
     quarantined = int((people["status"] == "quarantined").sum())
     tail = f" {quarantined} were quarantined for faulty data and kept out of all results." if quarantined else ""
-    return f"{len(people)} {kind} of {people['centre'].nunique()} centre(s) were studied; {len(study.usable)} were usable.{tail}"
+    centres = count(people["centre"].nunique(), "centre")
+    return f"{len(people)} {kind} of {centres} were studied; {len(study.usable)} were usable.{tail}"
 
 
 def _dosimetry_words(study: StudyResults) -> list[str]:
@@ -67,15 +69,20 @@ def _dosimetry_words(study: StudyResults) -> list[str]:
     quantify = settings.quantify
     register = " Time points were registered rigidly." if quantify.register_time_points else ""
     found = [
-        f"Activity was measured in SPECT images at {', '.join(f'{t:g}' for t in times)} h after administration of {settings.radionuclide} "
-        f"(half-life {half_life:.5g} h).{register} {RECOVERY_WORDS[quantify.recovery]} Uncorrected values are kept beside. A calibration uncertainty of "
+        f"Activity was measured in SPECT images at {', '.join(f'{t:g}' for t in times)} h after administration of "
+        f"{settings.radionuclide} "
+        f"(half-life {half_life:.5g} h).{register} {RECOVERY_WORDS[quantify.recovery]} Uncorrected values are kept "
+        "beside. A calibration uncertainty of "
         f"{100 * quantify.calibration_uncertainty:g} % was assumed.",
-        f"Time-activity curves were fitted by weighted least squares ({models}), with effective decay constants no smaller than the physical one; the model was chosen by "
-        "the corrected Akaike criterion among those with sufficiently certain parameters. Refused fits took a declared population half-life and are marked.",
+        f"Time-activity curves were fitted by weighted least squares ({models}), with effective decay constants no "
+        "smaller than the physical one; the model was chosen by "
+        "the corrected Akaike criterion among those with sufficiently certain parameters. Refused fits took a "
+        "declared population half-life and are marked.",
     ]
     if not study.organs.empty:
         found.append(
-            f"Absorbed dose was computed with the engine “{settings.dose.engine}” on voxels and VOIs (density {settings.dose.density_g_per_ml:g} g/mL), nuclear data from ICRP 107."
+            f"Absorbed dose was computed with the engine “{settings.dose.engine}” on voxels and VOIs (density "
+            f"{settings.dose.density_g_per_ml:g} g/mL), nuclear data from ICRP 107."
         )
     return found
 
@@ -87,9 +94,12 @@ def _learning_words(study: StudyResults) -> list[str]:
     counts = study.table("splits")["partition"].value_counts()
     parts = ", ".join(f"{int(counts[name])} {name}" for name in ("train", "validation", "test") if name in counts)
     return [
-        f"Patients were split by person, stratified ({study.settings.split.scheme}: {parts}). All scaling, selection and tuning were fitted on training patients; hyperparameters were found with "
-        f"Optuna on inner folds. Models stand beside baselines; the best was chosen by out-of-fold predictions of training patients and judged on the untouched test patients with "
-        "bootstrap intervals over patients. Scores against the SPECT label and against the planted truth, where known, are reported apart."
+        f"Patients were split by person, stratified ({study.settings.split.scheme}: {parts}). All scaling, selection "
+        "and tuning were fitted on training patients; hyperparameters were found with "
+        "Optuna on inner folds. Models stand beside baselines; the best was chosen by out-of-fold predictions of "
+        "training patients and judged on the untouched test patients with "
+        "bootstrap intervals over patients. Scores against the SPECT label and against the planted truth, where "
+        "known, are reported apart."
     ]
 
 
@@ -108,7 +118,7 @@ def methods_text(study: StudyResults) -> str:
 def _code_digests(root: Path) -> Sheet | None:
     """Return the code digest of every step whose results carry one, None when none does."""
     found: dict[str, set[str]] = {}
-    for path in sorted(root.rglob("provenance.json")):
+    for path in sorted(set(root.rglob("provenance.json")) - set((root / "report").rglob("*"))):
         record = read_json(path)
         found.setdefault(str(record.get("step", "")), set()).add(str(record.get("code", "")))
     rows = [[Cell(step), Cell(", ".join(sorted(codes)), "code")] for step, codes in sorted(found.items()) if step]

@@ -1,6 +1,7 @@
 """The report's pages on single patients: images at each time point, curves, dose map, dose-volume histograms."""
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -9,7 +10,7 @@ import pandas as pd
 from theradose.evaluation.figures import Picture, as_png, as_svg, sort_organs, words
 from theradose.evaluation.figures_doses import dose_volume
 from theradose.evaluation.figures_kinetics import time_activity
-from theradose.evaluation.figures_overlay import dose_overlay
+from theradose.evaluation.figures_overlay import dose_overlay, under_ct, under_spect
 from theradose.evaluation.figures_planes import coordinates_mm
 from theradose.evaluation.figures_projections import projections
 from theradose.evaluation.report_tables import DASH, Cell, Head, Sheet, three, words_cell
@@ -51,7 +52,7 @@ def spect_images(study: StudyResults, patient: str) -> list[tuple[str, Volume]]:
     """Return the SPECT images of a patient's first cycle with their titles, as the dose was computed from them."""
     rows = study.images("quantify")
     rows = rows[(rows["patient"] == patient) & (rows["role"] == "spect") & (rows["cycle"] == 1)].sort_values("time_h")
-    return [(f"SPECT {_time(r['time_h'])}", read_volume(r["path"], "Bq/mL")) for r in rows.to_dict("records")]
+    return [(f"SPECT {_time(r['time_h'])}", read_volume(Path(r["path"]), "Bq/mL")) for r in rows.to_dict("records")]
 
 
 def pet_images(study: StudyResults, patient: str) -> list[tuple[str, Volume]]:
@@ -64,7 +65,7 @@ def dose_image(study: StudyResults, patient: str) -> Volume | None:
     """Return the dose map of a patient's first cycle in Gy, None when there is none."""
     rows = study.images("dose")
     rows = rows[(rows["patient"] == patient) & (rows["role"] == "dose") & (rows["cycle"] == 1)]
-    return None if rows.empty else read_volume(rows["path"].iloc[0], "Gy")
+    return None if rows.empty else read_volume(Path(rows["path"].iloc[0]), "Gy")
 
 
 def _first(study: StudyResults, patient: str, modality: str) -> Volume | None:
@@ -74,15 +75,16 @@ def _first(study: StudyResults, patient: str, modality: str) -> Volume | None:
 
 
 def plane_through(dose: Volume, mask: Volume | None) -> tuple[float, float]:
-    """Return z and y (mm) of the planes to show: through the middle of the kidneys, or through the highest dose."""
+    """Return z and y (mm) of the planes to show: the middle of kidneys with a dose, else the highest dose."""
     labels = [VOIS[name].label for name in ("kidney_left", "kidney_right")]
-    if mask is not None and np.isin(mask.values, labels).any():
-        z, y, _ = coordinates_mm(mask)
-        iz, iy, _ = np.nonzero(np.isin(mask.values, labels))
-        return float(np.median(z[iz])), float(np.median(y[iy]))
-    z, y, _ = coordinates_mm(dose)
-    iz, iy, _ = np.unravel_index(int(dose.values.argmax()), dose.values.shape)
-    return float(z[iz]), float(y[iy])
+    image = dose if mask is None else mask
+    chosen = np.isin(image.values, labels)
+    given = np.greater(dose.values, 0)
+    if mask is None or chosen.shape != given.shape or not (chosen & given).any():
+        image, chosen = dose, np.equal(dose.values, float(np.max(dose.values)))
+    z, y, _ = coordinates_mm(image)
+    where = np.argwhere(chosen)
+    return float(np.median(z[where[:, 0]])), float(np.median(y[where[:, 1]]))
 
 
 def images_picture(study: StudyResults, patient: str) -> Picture | None:
@@ -93,7 +95,8 @@ def images_picture(study: StudyResults, patient: str) -> Picture | None:
     return as_png(
         projections(pet, spect),
         f"Maximum-intensity projections of patient {patient}",
-        "Coronal maximum-intensity projections. All SPECT time points share one scale (activity at the time of the scan, "
+        "Coronal maximum-intensity projections. All SPECT time points share one scale (activity at the time of the "
+        "scan, "
         "so physical decay is visible); its end is the 99.5th percentile, hotter voxels are black.",
     )
 
@@ -110,23 +113,29 @@ def curves_picture(study: StudyResults, patient: str) -> Picture | None:
     return as_svg(
         time_activity(tac, tiac, half_life_h),
         f"Time-activity curves of patient {patient}",
-        "Filled marks: activity corrected for recovery and spill-in, with one standard uncertainty. Open grey marks: as the "
+        "Filled marks: activity corrected for recovery and spill-in, with one standard uncertainty. Open grey marks: "
+        "as the "
         "image shows it. Line and band: fit with one standard uncertainty. Black dashes: physical decay of "
-        f"{study.settings.radionuclide} ({half_life_h:.4g} h) from the highest point. Left: solid, circles; right: dashed, squares.",
+        f"{study.settings.radionuclide} ({half_life_h:.4g} h) from the highest point. Left: solid, circles; right: "
+        "dashed, squares.",
     )
 
 
 def dose_picture(study: StudyResults, patient: str) -> Picture | None:
-    """Return the dose map over the CT, None without a dose map."""
+    """Return the dose map over the CT, or the first SPECT where there is none; None without a dose map."""
     dose = dose_image(study, patient)
-    if dose is None or not (dose.values > 0).any():
+    if dose is None or not float(np.max(dose.values)) > 0:
         return None
-    ct = _first(study, patient, "ct")
-    under = "over the CT" if ct is not None else "(the data set has no CT)"
+    ct, spect = _first(study, patient, "ct"), spect_images(study, patient)
+    if ct is None and not spect:
+        return None
+    background = under_ct(ct) if ct is not None else under_spect(spect[0][1])
+    under = "over the CT" if ct is not None else "over the first SPECT (the data set has no CT)"
     return as_png(
-        dose_overlay(dose, ct, plane_through(dose, _first(study, patient, "mask"))),
+        dose_overlay(dose, background, plane_through(dose, _first(study, patient, "mask"))),
         f"Absorbed dose of patient {patient} {under}",
-        f"Absorbed dose {under}; planes through the middle of the kidneys (else through the highest dose) and through the highest dose. "
+        f"Absorbed dose {under}; planes through the middle of the kidneys (else through the highest dose) and "
+        "through the highest dose. "
         "One colour scale; isodose lines in Gy.",
     )
 
@@ -138,7 +147,8 @@ def dvh_picture(study: StudyResults, patient: str) -> Picture | None:
     if dvh.empty:
         return None
     text = (
-        "Cumulative dose-volume histograms from the dose map; the mark is D50, the dose that half of the volume gets at least. "
+        "Cumulative dose-volume histograms from the dose map; the mark is D50, the dose that half of the volume gets "
+        "at least. "
         "The map keeps the blur of the images, which takes dose out of small VOIs; the table below is corrected for it."
     )
     return as_svg(dose_volume(dvh), f"Dose-volume histograms of patient {patient}", text)
@@ -150,18 +160,22 @@ def dose_table(study: StudyResults, patient: str) -> Sheet | None:
     tiac = tiac[(tiac["patient"] == patient) & (tiac["cycle"] == 1) & tiac["voi"].map(is_target).astype(bool)]
     if tiac.empty:
         return None
-    doses = dose[(dose["patient"] == patient) & (dose["cycle"] == 1) & (dose["level"] == "voi")].set_index("voi")
+    chosen = dose[(dose["patient"] == patient) & (dose["cycle"] == 1) & (dose["level"] == "voi")]
+    doses = {str(row["voi"]): row for _, row in chosen.iterrows()}
     rows = []
     for voi in sort_organs(tiac["voi"]):
         fit = tiac[tiac["voi"] == voi].iloc[0]
-        own = doses.loc[voi] if voi in doses.index else None
+        own = doses.get(voi)
         rows.append([Cell(words(voi), "nowrap"), *_fit_cells(fit), *_dose_cells(own), _remark(fit, own)])
     heads = [
-        Head("VOI", number=False), Head("Model", number=False), Head("Effective half-life", "h"), Head("TIA", "MBq·h"), Head("TIAC", "h"),
-        Head("Volume", "mL"), Head("Dose", "Gy"), Head("uncorrected", "Gy"), Head("Dose", "Gy/GBq"), Head("Remarks", number=False),
+        Head("VOI", number=False), Head("Model", number=False), Head("Eff. half-life", "h"), Head("TIA", "MBq·h"),
+        Head("TIAC", "h"),
+        Head("Volume", "mL"), Head("Dose", "Gy"), Head("uncorrected", "Gy"), Head("Dose", "Gy/GBq"),
+        Head("Remarks", number=False),
     ]  # fmt: skip
     text = (
-        "± one standard uncertainty. Model: number of exponentials, with or without a fixed uptake phase; population: the declared "
+        "± one standard uncertainty. Model: number of exponentials, with or without a fixed uptake phase; "
+        "population: the declared "
         "half-life. Dose: of the VOI, corrected; uncorrected: from activities as the images show them."
     )
     return Sheet(heads, rows, text)
@@ -204,15 +218,34 @@ def _remark(fit: "pd.Series[Any]", own: "pd.Series[Any] | None") -> Cell:
     return words_cell("; ".join(dict.fromkeys(parts)), "warn")
 
 
+def totals_table(study: StudyResults, patient: str) -> Sheet | None:
+    """Return what the quality control measured on each image of a patient, a row an image; None without any."""
+    qc = study.table("qc")
+    own = qc[(qc["patient"] == patient) & (qc["step"] == "quantify")]
+    if own.empty:
+        return None
+    units = dict(zip(own["name"], own["unit"], strict=True))
+    rows = []
+    for subject, image in own.groupby("subject", sort=False):
+        values = dict(zip(image["name"], image["value"], strict=True))
+        notes = "; ".join(dict.fromkeys(str(note) for note in image["note"] if str(note)))
+        found = [Cell(three(float(values.get(name, float("nan"))))) for name in units]
+        rows.append([Cell(str(subject), "nowrap"), *found, Cell(notes, "warn")])
+    heads = [Head("SPECT", number=False), *(Head(words(name).capitalize(), unit) for name, unit in units.items())]
+    return Sheet([*heads, Head("Remarks", number=False)], rows)
+
+
 def patient_pages(study: StudyResults) -> Sequence[dict[str, Any]]:
     """Return what is shown of each example patient, none when there are neither images nor curves."""
     centres = study.table("patients").set_index("patient")["centre"]
     pages = []
     for patient, why in example_patients(study).items():
         page = {
-            "patient": patient, "why": why, "centre": centres.get(patient, ""), "images": images_picture(study, patient),
+            "patient": patient, "why": why, "centre": centres.get(patient, ""),
+            "images": images_picture(study, patient),
             "curves": curves_picture(study, patient), "dose": dose_picture(study, patient),
             "dvh": dvh_picture(study, patient), "table": dose_table(study, patient),
+            "totals": totals_table(study, patient),
         }  # fmt: skip
         if any(page[part] is not None for part in ("images", "curves", "dose", "dvh")):
             pages.append(page)

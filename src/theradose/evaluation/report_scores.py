@@ -1,7 +1,8 @@
-"""The report's pages on experiments: scores beside baselines, predicted against true, dose maps, training and search."""
+"""The report's pages on experiments: scores beside baselines, predicted against true, maps, training, search."""
 
 import json
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -58,7 +59,7 @@ def _best(values: "pd.Series[float]", metric: str) -> float:
     if metric in NOT_RANKED or values.dropna().empty:
         return float("nan")
     if metric in CLOSER_TO_ZERO:
-        return float(values.loc[values.abs().idxmin()])
+        return float(min(values.dropna(), key=abs))
     return float(values.max() if metric in HIGHER_IS_BETTER else values.min())
 
 
@@ -70,7 +71,7 @@ def score_sheet(
     own = metrics[(metrics["reference"] == reference) & (metrics["partition"] == partition) & (metrics["voi"] == voi)]
     if own.empty:
         return None
-    wide = own.set_index(["predictor", "metric"])
+    scored = {(str(row["predictor"]), str(row["metric"])): row for _, row in own.iterrows()}
     units = own.drop_duplicates("metric").set_index("metric")["unit"]
     names = [name for name in COLUMNS[experiment.about["kind"]] if name in units.index]
     best = {name: _best(own.loc[own["metric"] == name, "value"], name) for name in names}
@@ -79,7 +80,7 @@ def score_sheet(
         note = "baseline" if predictor in experiment.baselines else "model"
         row = [Cell(words(predictor), "chosen" if predictor == chosen else "", note)]
         for name in names:
-            found = wide.loc[(predictor, name)] if (predictor, name) in wide.index else None
+            found = scored.get((predictor, name))
             value = float("nan") if found is None else float(found["value"])
             limits = "" if found is None else interval(float(found["low"]), float(found["high"]))
             row.append(Cell(three(value), "best" if value == best[name] else "", limits))
@@ -122,7 +123,8 @@ def verdict_words(study: StudyResults, experiment: ExperimentResults) -> str:
     own = _score_words(found["test"].get(best), metric)
     if best == baseline:
         return f"{text} On the test patients: {own}. No model does better than this baseline."
-    text += f" On the test patients: {own}; best baseline, {words(baseline)}: {_score_words(found['test'].get(baseline), metric)}."
+    rival = _score_words(found["test"].get(baseline), metric)
+    text += f" On the test patients: {own}; best baseline, {words(baseline)}: {rival}."
     difference = found.get("test_minus_best_baseline") or {}
     if difference.get("value") is None or difference.get("low") is None:
         return text
@@ -162,7 +164,8 @@ def _scores_picture(experiment: ExperimentResults) -> Picture | None:
     return as_svg(
         scores(rows, experiment.baselines, f"{name} ({unit})"),
         f"{name} of every predictor by organ",
-        f"{name} on {who} with 95 % bootstrap intervals; lower is better. Baselines grey, models coloured. Filled: against "
+        f"{name} on {who} with 95 % bootstrap intervals; lower is better. Baselines grey, models coloured. Filled: "
+        "against "
         "the planted truth; open: against the label from SPECT, whose own error counts in.",
     )
 
@@ -182,7 +185,8 @@ def _dose_pictures(study: StudyResults, experiment: ExperimentResults) -> list[P
         as_svg(
             predicted_against_true(rows, organ, experiment.baselines, reference),
             f"Predicted against true dose of the {words(organ)}",
-            f"{words(organ).capitalize()}: one mark a patient, bar: prediction interval, dashed: identity, grey: ±20 %.",
+            f"{words(organ).capitalize()}: one mark a patient, bar: prediction interval, dashed: identity, grey: ±20 "
+            "%.",
         )
         for organ in organs[:SHOWN_ORGANS]
     ]
@@ -191,11 +195,23 @@ def _dose_pictures(study: StudyResults, experiment: ExperimentResults) -> list[P
         as_svg(
             bland_altman(own, organs, reference),
             f"Differences of {words(chosen)} against the mean",
-            f"Bland-Altman plots of {words(chosen)}: dashed line and band are the mean difference and its limits of agreement "
+            f"Bland-Altman plots of {words(chosen)}: dashed line and band are the mean difference and its limits of "
+            "agreement "
             "(± 1.96 standard deviations), printed in the corner.",
         )
     )
     return pictures
+
+
+def _kept_maps(path: Path) -> tuple[str, dict[str, np.ndarray], tuple[float, float]]:
+    """Return the first patient whose maps were kept, the maps by name, (n, h, w), and their spacing (y, x) in mm."""
+    with safe_open(path, framework="np") as handle:
+        about = json.loads((handle.metadata() or {})["about"])["patients"]
+        patient = sorted(about)[0]
+        names = [str(name) for name in handle.keys() if name.startswith(f"{patient}/")]  # noqa: SIM118 - no mapping
+        maps = {name.removeprefix(f"{patient}/"): handle.get_tensor(name) for name in names}
+    _, y_mm, x_mm = about[patient]["spacing_zyx_mm"]
+    return patient, maps, (float(y_mm), float(x_mm))
 
 
 def _maps_picture(experiment: ExperimentResults) -> Picture | None:
@@ -203,26 +219,18 @@ def _maps_picture(experiment: ExperimentResults) -> Picture | None:
     path = experiment.folder / "maps.safetensors"
     if not path.is_file():
         return None
-    with safe_open(path, framework="np") as handle:
-        about = json.loads((handle.metadata() or {})["about"])["patients"]
-        patient = sorted(about)[0]
-        maps = {
-            name.removeprefix(f"{patient}/"): handle.get_tensor(name)
-            for name in handle.keys()
-            if name.startswith(f"{patient}/")
-        }  # noqa: SIM118
-    label = maps["label"]
-    index = int((label * (maps["mask"] > 0)).sum(axis=(1, 2)).argmax())
-    references = {
-        name: maps[key][index] for key, name in (("truth", "planted truth"), ("label", "label (SPECT)")) if key in maps
-    }
-    predictions = {words(p): maps[f"predicted/{p}"][index] for p in experiment.predictors if f"predicted/{p}" in maps}
-    z_mm, y_mm, x_mm = about[patient]["spacing_zyx_mm"]
+    patient, maps, spacing_yx_mm = _kept_maps(path)
+    index = int((maps["label"] * (maps["mask"] > 0)).sum(axis=(1, 2)).argmax())
+    titles = {"truth": "planted truth", "label": "label (SPECT)"}
+    references = {title: maps[name][index] for name, title in titles.items() if name in maps}
+    named = {name: f"predicted/{name}" for name in experiment.predictors}
+    predictions = {words(name): maps[key][index] for name, key in named.items() if key in maps}
     return as_png(
-        dose_maps(references, predictions, maps["mask"][index] > 0, (float(y_mm), float(x_mm))),
+        dose_maps(references, predictions, maps["mask"][index] > 0, spacing_yx_mm),
         f"Dose maps of patient {patient}: references, predictions and differences",
-        f"Patient {patient}, the axial slice with the highest dose. Upper row: dose per administered activity on one scale. "
-        "Lower row: difference from the first map, on one scale.",
+        f"Patient {patient}, the axial slice with the highest total dose. Upper row: dose per administered activity "
+        "on one "
+        "scale. Lower row: difference from the first map, on one scale.",
     )
 
 
@@ -246,17 +254,18 @@ def experiment_page(study: StudyResults, experiment: ExperimentResults) -> dict[
     pictures: Sequence[Picture | None] = (
         [_scores_picture(experiment)] if experiment.about["kind"] == "organ_dose" else []
     )
-    training = [
-        as_svg(learning_curves(histories), "Loss by epoch", "Loss by epoch of the final fit; the mark is the epoch whose weights were kept.")
-        if histories else None,
-        as_svg(tuning_trials(trials), "Trials of the search", "Each trial's score on inner folds, the best so far as a line.")
-        if trials else None,
-    ]  # fmt: skip
+    training = []
+    if histories:
+        text = "Loss by epoch of the final fit; the mark is the epoch whose weights were kept."
+        training.append(as_svg(learning_curves(histories), "Loss by epoch", text))
+    if trials:
+        text = "Each trial's score on inner folds, the best so far as a line."
+        training.append(as_svg(tuning_trials(trials), "Trials of the search", text))
     drawn = (
         _dose_pictures(study, experiment) if experiment.about["kind"] == "organ_dose" else [_maps_picture(experiment)]
     )
     return {
         "name": experiment.name, "title": experiment.title, "verdict": verdict_words(study, experiment),
         "sheets": score_sheets(experiment, chosen), "figures": [p for p in [*pictures, *drawn] if p is not None],
-        "training": [p for p in training if p is not None],
+        "training": training,
     }  # fmt: skip

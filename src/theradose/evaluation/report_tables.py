@@ -81,7 +81,8 @@ def median_range(values: "pd.Series[float]") -> Cell:
     known = values.dropna()
     if known.empty:
         return Cell(DASH, "muted")
-    return Cell(three(float(known.median())), "", interval(float(known.min()), float(known.max())))
+    low, high = float(known.min()), float(known.max())
+    return Cell(three(float(known.median())), "", interval(low, high) if high > low else "")
 
 
 def words_cell(value: object, kind: str = "") -> Cell:

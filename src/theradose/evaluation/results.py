@@ -196,8 +196,8 @@ class StudyResults:
         frames = []
         for table in sorted(self.root.glob(f"{chunk_table}/chunk-*/images.tsv")):
             frame = read_table(table, IMAGES)
-            frame["path"] = [resolve(table.parent, file, self.data_root) for file in frame["file"]]
-            frames.append(frame)
+            paths = [str(resolve(table.parent, file, self.data_root)) for file in frame["file"]]
+            frames.append(frame.assign(path=paths))
         return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=[*IMAGES.names(), "path"])
 
 

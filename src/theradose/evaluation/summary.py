@@ -23,12 +23,13 @@ def patients_line(study: StudyResults) -> str:
 
 
 def labels_line(study: StudyResults) -> str:
-    """Return how well the kidney TIA was recovered (virtual), else how many curves were fitted; empty without curves."""
+    """Return how well the kidney TIA was recovered (virtual), else how many fits; empty without curves."""
     kidneys = study.recovery[study.recovery["organ"] == "kidneys"]
     if not kidneys.empty:
         error, plain = (100 * float(kidneys[name].mean()) for name in ("tia_error", "tia_error_uncorrected"))
         spread = 100 * float(kidneys["tia_error"].std(ddof=0))
-        return f"Labels      kidney TIA {error:+.1f} % from truth (sd {spread:.1f} %); without recovery correction {plain:+.1f} %"
+        beside = f"without recovery correction {plain:+.1f} %"
+        return f"Labels      kidney TIA {error:+.1f} % from truth (sd {spread:.1f} %); {beside}"
     tiac = study.table("tiac")
     if tiac.empty:
         return ""

@@ -30,6 +30,13 @@ class Fitted:
             for part, model in self.predictors.items()
         }
 
+    def series(self) -> list[dict[str, Any]]:
+        """Return the history with each loss under the name of its part, `kidneys/train_loss`."""
+        return [
+            {"epoch": row["epoch"], **{f"{row['part']}/{n}": v for n, v in row.items() if n not in ("part", "epoch")}}
+            for row in self.history
+        ]
+
 
 def fit_parts(
     predictor: type[Predictor],

@@ -104,8 +104,8 @@ class NetworkMap(Predictor):
     kind = "dose_map"
     network: ClassVar[str]
     space: ClassVar[dict[str, Range]] = {
-        "learning_rate": FloatRange(1e-3, 1e-2, log=True),
-        "dropout": Choice((0.0, 0.1)),
+        "learning_rate": FloatRange(3e-3, 2e-2, log=True),
+        "residual": Choice((True, False)),
         "eta": Choice((0.0, ETA, 0.1)),
     }
     defaults: ClassVar[dict[str, Any]] = {
@@ -115,7 +115,7 @@ class NetworkMap(Predictor):
         "loss": "r_s",
         "eta": ETA,
         "initialisation": "default",
-        "learning_rate": 3e-3,
+        "learning_rate": 1e-2,
         "weight_decay": 1e-4,
     }
 
@@ -156,6 +156,7 @@ class NetworkMap(Predictor):
             plan=training,
             seed=seed,
             validation=None if watched is None else (self._inputs(watched), self._targets(watched)),
+            decay=True,
             on_epoch=on_epoch,
         )
 

@@ -31,10 +31,13 @@ def _batches(n: int, size: int, shuffler: np.random.Generator) -> Iterator[Tenso
 
     A rest smaller than two joins the batch before it: batch norm cannot work on one row.
     """
-    order = shuffler.permutation(n)
-    cuts = list(range(size, n - 1, size))
-    for part in np.split(order, cuts):
+    for part in np.split(shuffler.permutation(n), _cuts(n, size)):
         yield torch.from_numpy(part)
+
+
+def _cuts(n: int, size: int) -> list[int]:
+    """Return where an order of `n` examples is cut into batches."""
+    return list(range(size, n - 1, size))
 
 
 def _mean_loss(network: nn.Module, inputs: Inputs, targets: Tensor, loss: Loss) -> float:
@@ -58,6 +61,7 @@ def _one_epoch(
     *,
     loss: Loss,
     optimiser: torch.optim.Optimizer,
+    schedule: torch.optim.lr_scheduler.LRScheduler | None,
     batches: Iterator[Tensor],
 ) -> float:
     """Take one step for each batch and return the mean training loss over the examples."""
@@ -68,6 +72,8 @@ def _one_epoch(
         value = loss(network(*(x[chosen] for x in inputs)), targets[chosen])
         torch.autograd.backward(value)
         optimiser.step()
+        if schedule is not None:
+            schedule.step()
         total += float(value.detach()) * len(chosen)
     return total / len(targets)
 
@@ -83,6 +89,7 @@ def fit_network(
     plan: TrainingPlan,
     seed: int,
     validation: tuple[Inputs, Tensor] | None = None,
+    decay: bool = False,
     on_epoch: OnEpoch | None = None,
 ) -> History:
     """Train a network in place with AdamW and return its history, one record an epoch.
@@ -90,18 +97,24 @@ def fit_network(
     `network(*inputs)` must give the shape of `targets`; the first axis of every tensor counts examples. `plan` holds
     epochs, patience and batch size. With `validation` (inputs, targets) training ends when its loss has not fallen
     for `patience` epochs, and the best weights are put back; without, all epochs run and the last weights stay.
-    A record holds `epoch` (from 1), `train_loss` (mean over the epoch, weights moving) and, with validation,
+    With `decay` the learning rate falls to zero along a half cosine over all planned steps: a short training ends at
+    rest. A record holds `epoch` (from 1), `train_loss` (mean over the epoch, weights moving) and, with validation,
     `validation_loss`; `on_epoch(epoch, losses)` sees each as it appears and may end training by raising. DataError
     when a loss is no number.
     """
     torch.manual_seed(seed)
     shuffler = np.random.default_rng([seed, 1])
     optimiser = torch.optim.AdamW(network.parameters(), lr=learning_rate, weight_decay=weight_decay)
+    steps = plan.epochs * (len(_cuts(len(targets), plan.batch_size)) + 1)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, steps) if decay else None
     history: History = []
     best, best_epoch, best_weights = np.inf, 0, to_arrays(network)
     for epoch in range(1, plan.epochs + 1):
         batches = _batches(len(targets), plan.batch_size, shuffler)
-        losses = {"train_loss": _one_epoch(network, inputs, targets, loss=loss, optimiser=optimiser, batches=batches)}
+        moving = _one_epoch(
+            network, inputs, targets, loss=loss, optimiser=optimiser, schedule=schedule, batches=batches
+        )
+        losses = {"train_loss": moving}
         if validation is not None:
             losses["validation_loss"] = _mean_loss(network, *validation, loss)
         _require_finite(epoch, losses)

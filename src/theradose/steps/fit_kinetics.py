@@ -48,21 +48,13 @@ def uncorrected(curve: pd.DataFrame, fit: TiaFit, models: tuple[str, ...], asked
 def row(key: dict[str, Any], fit: TiaFit, plain: TiaFit, administered_mbq: float) -> dict[str, Any]:
     """Return the row of a fit; parameters and covariance are JSON."""
     return {
-        **key,
-        "model": fit.model,
-        "tia_mbq_h": fit.tia_mbq_h,
-        "tia_std_mbq_h": fit.tia_std_mbq_h,
-        "tia_uncorrected_mbq_h": plain.tia_mbq_h,
-        "tiac_h": fit.tia_mbq_h / administered_mbq,
-        "tiac_std_h": fit.tia_std_mbq_h / administered_mbq,
-        "t_eff_h": fit.t_eff_h,
-        "tail_fraction": fit.tail_fraction,
-        "aicc": fit.aicc if np.isfinite(fit.aicc) else np.nan,
-        "parameters": json.dumps(fit.parameters, sort_keys=True),
-        "covariance": json.dumps(fit.covariance.tolist()),
-        "flags": ";".join(fit.flags),
+        **key, "model": fit.model, "tia_mbq_h": fit.tia_mbq_h, "tia_std_mbq_h": fit.tia_std_mbq_h,
+        "tia_uncorrected_mbq_h": plain.tia_mbq_h, "tiac_h": fit.tia_mbq_h / administered_mbq,
+        "tiac_std_h": fit.tia_std_mbq_h / administered_mbq, "t_eff_h": fit.t_eff_h, "tail_fraction": fit.tail_fraction,
+        "aicc": fit.aicc if np.isfinite(fit.aicc) else np.nan, "flags": ";".join(fit.flags),
+        "parameters": json.dumps(fit.parameters, sort_keys=True), "covariance": json.dumps(fit.covariance.tolist()),
         "reason": ": ".join(part for part in (fit.reason, fit.sentence) if part),
-    }
+    }  # fmt: skip
 
 
 def run(chosen: Namespace) -> None:

@@ -31,18 +31,12 @@ def radiomics_card(chosen: Namespace) -> dict[str, Any]:
     return {"radiomics": {"settings": settings.model_dump(mode="json"), "presets": presets}}
 
 
-def losses_of(row: dict[str, Any]) -> dict[str, float]:
-    """Return a row of the history as metrics: `epoch`, and each loss under its part."""
-    losses = {f"{row['part']}/{name}": value for name, value in row.items() if name not in ("part", "epoch")}
-    return {"epoch": row["epoch"], **losses}
-
-
 def track(chosen: Namespace, experiment: str, found: Fitted, files: list[Path]) -> None:
     """Log hyperparameters, scores, every epoch and the model's files."""
     with open_run(chosen.tracking, "train", {"experiment": experiment, "predictor": chosen.predictor}) as tracked:
         tracked.params({part: model.parameters for part, model in found.predictors.items()})
         tracked.metrics({f"{part}/out_of_fold": score for part, score in found.scores.items()})
-        tracked.series([losses_of(row) for row in found.history])
+        tracked.series(found.series())
         for file in files:
             tracked.artifact(file)
 

@@ -1,0 +1,153 @@
+"""The `theradose predict` command: a model trained on made patients, a folder of a new one."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from theradose.cli.predict import predict
+from theradose.cohort.layout import Dataset
+from theradose.errors import DataError
+from theradose.features.covariates import assemble
+from theradose.features.patient import patient_features
+from theradose.features.presets import preset_from
+from theradose.imaging.grid import Grid
+from theradose.imaging.nifti import write_volume
+from theradose.imaging.volume import Volume
+from theradose.models.examples import examples_of
+from theradose.models.linear import HybridDose
+from theradose.models.organ_dose import calibrate, card
+from theradose.models.predictors import TrainingPlan
+from theradose.models.store import Trained, save_model
+from theradose.tables import PARTICIPANTS, write_table
+from theradose.vocabulary import RESEARCH_USE_ONLY
+
+ORGANS = ("kidneys", "liver")
+GRID = Grid((8, 9, 10), (8.0, 8.0, 8.0))
+PRESET = {"featureClass": {"firstorder": ["Mean", "Variance"], "shape": ["VoxelVolume"]}, "setting": {"binWidth": 0.5}}
+WEIGHT_KG, INJECTED_MBQ = 80.0, 150.0
+SIDECAR = {
+    "TracerRadionuclide": "Ga-68", "InjectedRadioactivity": INJECTED_MBQ, "InjectedRadioactivityUnits": "MBq",
+    "InjectionStart": 0, "FrameTimesStart": [3600.0], "FrameDuration": [180.0], "ImageDecayCorrected": True,
+    "DecayReference": "administration", "Virtual": True,
+}  # fmt: skip
+app = typer.Typer()
+app.command()(predict)
+
+
+def cohort(root: Path, suvs: dict[str, float], *, administered_mbq: float = 7400.0) -> Dataset:
+    """Write a data set of patients with kidneys of the given SUV and a liver of a third of it."""
+    rng = np.random.default_rng(4)
+    labels = np.zeros(GRID.shape_zyx, np.int16)
+    labels[1:4, 1:4, 1:4], labels[1:4, 5:8, 1:4], labels[4:7, 2:7, 4:9] = 5, 6, 7
+    data, rows = Dataset(root), []
+    for patient, suv in suvs.items():
+        level = np.select([np.isin(labels, (5, 6)), labels == 7], [suv, suv / 3.0], 0.5)
+        pet = level * rng.normal(1.0, 0.05, GRID.shape_zyx) * INJECTED_MBQ * 1e6 / (WEIGHT_KG * 1e3)
+        images = {
+            "pet": (Volume(pet.astype(np.float32), GRID, "Bq/mL"), SIDECAR),
+            "ct": (Volume(rng.normal(40, 20, GRID.shape_zyx).astype(np.float32), GRID, "HU"), {}),
+            "mask": (Volume(labels, GRID, "label"), {}),
+        }
+        for modality, (volume, extra) in images.items():
+            file = write_volume(volume, data.image_file(patient, modality), extra)
+            row = {"patient": patient, "session": "ses-pre", "modality": modality}
+            time_h = 1.0 if modality == "pet" else np.nan
+            rows.append({**row, "time_h": time_h, "file": file.relative_to(root).as_posix()})
+    data.write_manifest(pd.DataFrame(rows))
+    people = pd.DataFrame({"patient": list(suvs), "centre": "north", "weight_kg": WEIGHT_KG, "height_cm": 175.0})
+    people = people.assign(administered_mbq=administered_mbq, radionuclide="Lu-177")
+    write_table(people, data.participants_file, PARTICIPANTS)
+    return data
+
+
+def train(root: Path) -> Path:
+    """Train a model on made patients whose kidneys get 0.1 Gy/GBq for each SUV, and the liver 0.05."""
+    rng = np.random.default_rng(5)
+    suvs = {f"v{i:03d}": float(suv) for i, suv in enumerate(rng.uniform(5.0, 20.0, 12))}
+    data = cohort(root / "data", suvs)
+    presets = {modality: preset_from(PRESET, modality, modality) for modality in ("pet", "ct")}
+    features = pd.concat(
+        patient_features(data, p, weight_kg=WEIGHT_KG, presets=presets, organs=ORGANS, min_voxels=3) for p in suvs
+    )
+    covariates, manifest = assemble(features, data.participants(), list(suvs), ORGANS)
+    factor = {"kidneys": 0.1, "liver": 0.05}
+    doses = pd.DataFrame(
+        [
+            {"patient": p, "voi": organ, "dose_gy_per_gbq": k * suv * np.exp(0.02 * rng.normal())}
+            for p, suv in suvs.items()
+            for organ, k in factor.items()
+        ]
+    )
+    splits = pd.DataFrame({"patient": list(suvs), "partition": "train"})
+    models, calibration, cards = {}, {}, {}
+    for organ in ORGANS:
+        examples = examples_of(organ, covariates, doses, splits, list(manifest["column"]))
+        models[organ] = HybridDose(k=3)
+        models[organ].fit(examples, seed=1, training=TrainingPlan())
+        calibration[organ] = calibrate(examples, models[organ].predict(examples))
+        cards[organ] = card(examples)
+    about = {"kind": "organ_dose", "experiment": "organs", "predictor": "hybrid", "interval": 0.9, "parts": cards}
+    resolved = {modality: preset.content() for modality, preset in presets.items()}
+    about["radiomics"] = {"settings": {"min_voxels": 3}, "presets": resolved}
+    save_model(root / "model", Trained(models, calibration, about))
+    return root / "model"
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return train(tmp_path_factory.mktemp("trained"))
+
+
+def call(folder: Path, model: Path, *options: str):
+    return CliRunner().invoke(app, [str(folder), "--model", str(model), *options], catch_exceptions=False)
+
+
+def test_new_patient_gets_dose_interval_and_gray_for_the_activity(tmp_path, model):
+    cohort(tmp_path, {"new": 12.0}, administered_mbq=5000.0)
+    report = json.loads(call(tmp_path, model, "--json").stdout)
+    assert report["notice"] == RESEARCH_USE_ONLY
+    (patient,) = report["patients"]
+    assert patient["patient"] == "new"
+    assert patient["virtual"] is True
+    organs = {entry["organ"]: entry for entry in patient["organs"]}
+    assert organs["kidneys"]["dose_gy_per_gbq"]["point"] == pytest.approx(1.2, rel=0.1)
+    assert organs["liver"]["dose_gy_per_gbq"]["point"] == pytest.approx(0.6, rel=0.1)
+    for entry in organs.values():
+        per_gbq, gy = entry["dose_gy_per_gbq"], entry["dose_gy"]
+        assert per_gbq["low"] < per_gbq["point"] <= per_gbq["median"] < per_gbq["high"]
+        assert gy == pytest.approx({name: 5.0 * value for name, value in per_gbq.items()})
+        assert entry["in_doubt"] is False
+
+
+def test_uptake_never_seen_is_in_doubt_with_its_reason(tmp_path, model):
+    cohort(tmp_path, {"hot": 90.0, "usual": 12.0})
+    report = json.loads(call(tmp_path, model, "--json").stdout)
+    doubt = {(p["patient"], o["organ"]): o["reasons"] for p in report["patients"] for o in p["organs"]}
+    assert "physics.pet_suv_mean" in doubt["hot", "kidneys"][0]
+    assert "outside the training range" in doubt["hot", "kidneys"][0]
+    assert doubt["usual", "kidneys"] == []
+
+
+def test_page_for_people_says_what_it_is(tmp_path, model):
+    cohort(tmp_path, {"new": 12.0}, administered_mbq=np.nan)
+    page = call(tmp_path, model).stdout
+    assert page.startswith(RESEARCH_USE_ONLY)
+    assert "Patient new (virtual), unknown activity" in page
+    assert "Gy/GBq" in page
+    assert "- (- to -)" in page  # no activity, no gray
+
+
+def test_model_that_does_not_carry_its_presets_is_refused(tmp_path, model):
+    cohort(tmp_path / "data", {"new": 12.0})
+    record = json.loads((model / "model.json").read_text())
+    del record["card"]["radiomics"]
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model/model.json").write_text(json.dumps(record))
+    (tmp_path / "model/weights.safetensors").write_bytes((model / "weights.safetensors").read_bytes())
+    with pytest.raises(DataError, match="how its features are extracted"):
+        call(tmp_path / "data", tmp_path / "model")
