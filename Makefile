@@ -64,14 +64,24 @@ format: env      ## write Python and workflow files in the one format
 	ruff format .
 	snakefmt Snakefile workflow
 
+# Folder that holds lu177_dotatate_spect/ and ibsi/sts_pet_ct/ (docs/your-own-data.md says where they come from).
+DATA ?=
+real: env        ## two worked examples on real public images: make real DATA=<folder>
+	@test -n "$(DATA)" || { echo "theradose: say where the images are: make real DATA=<folder> (docs/your-own-data.md)"; exit 2; }
+	theradose import "$(DATA)/lu177_dotatate_spect" --to data/real-lu177 --patient dotatate01 --centre michigan \
+	  --decay-reference scan_start
+	snakemake --configfile config/real-lu177.yaml --cores $(CORES) --quiet host reason
+	mkdir -p data/real-sts
+	theradose import "$(DATA)/ibsi/sts_pet_ct" --propose data/real-sts/mapping.tsv --pet-units SUV --mask-label lesion_01
+	theradose import "$(DATA)/ibsi/sts_pet_ct" --mapping data/real-sts/mapping.tsv --to data/real-sts
+	snakemake --configfile config/real-sts.yaml --cores $(CORES) --quiet host reason
+
 ui: env          ## the experiment dashboard on http://127.0.0.1:5000 (PORT=...); choose "Model training" in it
 	MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false mlflow server --backend-store-uri $${MLFLOW_TRACKING_URI:-sqlite:///mlflow.db} \
 	  --artifacts-destination mlartifacts --host 127.0.0.1 --port $(PORT) --workers 1
 
 record: env      ## give the demo's data set and models a version (DVC): dvc.lock and metrics/ are then for git
-	dvc commit -f
-	dvc push
-	@echo "theradose: now commit dvc.lock and metrics/ to git"
+	theradose record
 
 pull: env        ## fetch the recorded data set and models, and tell Snakemake that they are up to date
 	dvc pull

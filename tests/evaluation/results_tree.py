@@ -1,38 +1,32 @@
 """A whole results folder as the steps would leave it, with few patients and small images, for tests of the report."""
 
+import importlib.util
 import json
 import math
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from safetensors.numpy import save_file
 
 from theradose.cohort.layout import Dataset
-from theradose.evaluation.compare import verdict, with_roles
 from theradose.evaluation.labels import recovery_check
-from theradose.evaluation.score_table import score_table
 from theradose.imaging.grid import Grid
-from theradose.imaging.nifti import read_volume, write_volume
+from theradose.imaging.nifti import write_volume
 from theradose.imaging.volume import Volume
 from theradose.physics.kinetics import fit_or_population
-from theradose.provenance import sha256_file, write_json, write_provenance
+from theradose.provenance import sha256_file, write_provenance
 from theradose.tables import (
     DVH,
-    EXPERIMENTS,
     FAULTS,
-    HISTORY,
+    FEATURES,
     IMAGES,
-    METRICS,
     ORGAN_DOSE,
     PARTICIPANTS,
     PATIENTS,
-    PREDICTIONS,
     QC,
     RECOVERY_CHECK,
-    SPLITS,
     TAC,
     TIAC,
-    TRIALS,
     TRUTH_VOI,
     write_table,
 )
@@ -46,9 +40,18 @@ VOIS = {5: "kidney_left", 6: "kidney_right", 7: "liver", 101: "lesion_01"}
 HALF_LIVES_H = {"kidneys": 32.0, "liver": 31.0, "lesions": 55.0}
 TIMES_H = (4.0, 24.0, 72.0, 168.0)
 HALF_LIFE_H = 159.528
-PREDICTORS = {"population_mean": 0.35, "pet_scaled": 0.18, "ridge": 0.22, "hybrid": 0.16, "mlp": 0.3}
-BASELINES = ("population_mean", "pet_scaled")
 NASTY = "<script>alert('x')</script>"
+
+
+def sibling(name):
+    """Return a module beside this file; tests are no package, so it is read by path."""
+    spec = importlib.util.spec_from_file_location(name, Path(__file__).with_name(f"{name}.py"))
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+experiments_tree = sibling("experiments_tree")
 
 
 def labels():
@@ -100,7 +103,8 @@ def write_people(data, patients, rng):
     n = len(patients)
     people = pd.DataFrame({
         "patient": patients, "centre": [("north", "south")[i % 2] for i in range(n)],
-        "weight_kg": rng.normal(84, 13, n).round(1), "height_cm": rng.normal(176, 7, n).round(), "administered_mbq": 7400.0,
+        "weight_kg": rng.normal(84, 13, n).round(1), "height_cm": rng.normal(176, 7, n).round(),
+        "administered_mbq": 7400.0,
         "radionuclide": "Lu-177", "age_y": rng.normal(71, 8, n).round(), "egfr_ml_min": rng.normal(80, 15, n).round(),
     })  # fmt: skip
     write_table(people, data.participants_file, PARTICIPANTS)
@@ -168,8 +172,8 @@ def doses(tiac, truth):
             dose = 0.0853 * tia / mass
             flags = ";".join(sorted(set(filter(None, own["flags"]))))
             rows.append((
-                patient, 1, voi, level, "Lu-177", "local", mass, mass / 1.04, tia, plain, dose, 0.1 * dose, 0.0853 * plain / mass,
-                dose, dose / 7.4, flags,
+                patient, 1, voi, level, "Lu-177", "local", mass, mass / 1.04, tia, plain, dose, 0.1 * dose,
+                0.0853 * plain / mass, dose, dose / 7.4, flags,
             ))  # fmt: skip
     return pd.DataFrame(rows, columns=ORGAN_DOSE.names())
 
@@ -179,13 +183,14 @@ def write_dose_images(root, data, patients, organ_dose):
     folder, images, histograms = root / "dose/chunk-0", [], []
     for patient in patients:
         mask = data.load_one(patient, "mask")
+        labelled = np.asarray(mask.values)
         own = organ_dose[(organ_dose["patient"] == patient) & (organ_dose["level"] == "voi")].set_index("voi")
-        values = np.zeros(mask.values.shape, np.float32)
+        values = np.zeros(labelled.shape, np.float32)
         rng = np.random.default_rng(len(images))
-        for label in np.unique(mask.values[mask.values > 0]).tolist():
+        for label in np.unique(labelled[labelled > 0]).tolist():
             voi = VOIS.get(label, f"lesion_{label - 100:02d}" if label > 100 else "")
             if voi in own.index:
-                inside = mask.values == label
+                inside = labelled == label
                 values[inside] = own.loc[voi, "dose_gy"] * rng.normal(1, 0.15, inside.sum()).clip(0.2)
                 edges = np.linspace(0, values[inside].max(), 40)
                 histograms += [(patient, 1, voi, d, float((values[inside] >= d).mean())) for d in edges]
@@ -218,137 +223,6 @@ def write_recovery(root, tiac, organ_dose, truth):
     write_table(recovery_check(tiac, organ_dose, truth), root / "evaluate/recovery.tsv", RECOVERY_CHECK)
 
 
-def predictions_of(organ_dose, truth, splits, rng):
-    """Return predictions of every predictor for every patient and organ."""
-    organs = organ_dose[organ_dose["level"] == "organ"]
-    known = truth.assign(organ=truth["voi"].map(organ_of)).groupby(["patient", "organ"])["dose_gy_per_gbq"].mean()
-    rows = []
-    for name, sd in PREDICTORS.items():
-        for row in organs.merge(splits, on="patient").to_dict("records"):
-            value = row["dose_gy_per_gbq"] * float(rng.lognormal(0, sd))
-            rows.append((
-                name, row["patient"], row["voi"], row["partition"], row["fold"], value, value * 0.7, value * 1.4,
-                row["dose_gy_per_gbq"], known[row["patient"], row["voi"]], value,
-            ))  # fmt: skip
-    return pd.DataFrame(rows, columns=[*PREDICTIONS.names(), "median_gy_per_gbq"])
-
-
-def write_predictor(folder, name, parts, rng):
-    """Write what tune and train leave for one predictor."""
-    learned = name not in BASELINES
-    parameters = {"alpha": 0.37, "features": 5} if learned else {}
-    card = {
-        "predictor": name,
-        "interval": 0.9,
-        "seed": 1,
-        "parts": {p: {"patients": 8, "ranges": {"suv_mean": [1.2, 30.5]}} for p in parts},
-    }
-    record = {
-        "format": 1,
-        "parts": {p: {"predictor": name, "state": {"parameters": parameters}} for p in parts},
-        "card": card,
-    }
-    write_json(folder / "model/model.json", record)
-    save_file({"x": np.arange(3.0)}, folder / "model/weights.safetensors")
-    trials = [
-        (p, i, float(rng.lognormal(-1, 0.2)), "{}", "complete") for p in parts for i in range(8 if learned else 1)
-    ]
-    write_table(pd.DataFrame(trials, columns=TRIALS.names()), folder / "trials.tsv", TRIALS)
-    epochs = np.arange(1, 60) if name in ("mlp", "unet") else np.array([])
-    loss = 0.2 + np.exp(-epochs / 12)
-    history = [
-        pd.DataFrame(
-            {
-                "part": p,
-                "epoch": epochs.astype(int),
-                "train_loss": loss,
-                "validation_loss": loss + 0.02 + 4e-5 * epochs**2,
-            }
-        )
-        for p in parts
-    ]
-    write_table(pd.concat(history), folder / "history.tsv", HISTORY)
-
-
-def write_experiment(root, rng, *, name, kind, metrics, predictors, parts):
-    """Write metrics, description and models of an experiment."""
-    folder = root / "experiments" / name
-    write_table(metrics, folder / "metrics.tsv", METRICS)
-    about = {"name": name, "kind": kind, "title": name.replace("_", " ").capitalize(), "predictors": list(predictors)}
-    about["baselines"] = [p for p in predictors if p in (*BASELINES, "pet_scaled_map")]
-    write_json(folder / "experiment.json", about)
-    for predictor in predictors:
-        write_predictor(folder / predictor, predictor, parts, rng)
-    return about
-
-
-def write_maps(root, data, patients, rng):
-    """Write maps of one experiment on dose maps and return its scores."""
-    arrays, about = {}, {}
-    for patient in patients[:2]:
-        path = root / f"dose/chunk-0/sub-{patient}_cycle-1_dose.nii.gz"
-        dose = read_volume(path).values / 7.4
-        mask = data.load_one(patient, "mask").values
-        z = np.unique(np.nonzero(mask > 0)[0])
-        own = {"label": dose[z], "truth": dose[z] * 1.1, "mask": np.ones_like(dose[z]), "pet": dose[z], "ct": dose[z]}
-        own |= {f"predicted/{p}": dose[z] * float(rng.uniform(0.7, 1.2)) for p in ("pet_scaled_map", "unet")}
-        arrays |= {f"{patient}/{key}": np.ascontiguousarray(value, np.float32) for key, value in own.items()}
-        about[patient] = {"slices": z.tolist(), "spacing_zyx_mm": list(read_volume(path).grid.spacing_zyx_mm)}
-    folder = root / "experiments/dose_map"
-    folder.mkdir(parents=True, exist_ok=True)
-    save_file(
-        arrays, folder / "maps.safetensors", metadata={"about": json.dumps({"unit": "Gy/GBq", "patients": about})}
-    )
-    rows = []
-    for predictor, value in (("pet_scaled_map", 0.06), ("unet", 0.05)):
-        for reference in ("label", "truth"):
-            for partition in ("train", "test"):
-                for metric, unit in (("rmse", "Gy/GBq"), ("ssim", "1"), ("sum_bias_percent", "%")):
-                    rows.append(
-                        (
-                            "dose_map",
-                            predictor,
-                            "body",
-                            reference,
-                            partition,
-                            metric,
-                            unit,
-                            value,
-                            value * 0.8,
-                            value * 1.2,
-                            4,
-                        )
-                    )
-    return pd.DataFrame(rows, columns=METRICS.names())
-
-
-def write_experiments(root, data, truth, organ_dose, *, patients, rng):
-    """Write two experiments, their comparison and the split."""
-    n = len(patients)
-    splits = pd.DataFrame({
-        "patient": patients, "centre": "north", "stratum": "north", "partition": ["test" if i % 3 == 0 else "train" for i in range(n)],
-        "fold": [-1 if i % 3 == 0 else i % 2 for i in range(n)],
-    })  # fmt: skip
-    write_table(splits, root / "split/splits.tsv", SPLITS)
-    predictions = predictions_of(organ_dose, truth, splits, rng)
-    organs = list(dict.fromkeys(predictions["voi"]))
-    write_table(predictions, root / "experiments/organ_dose/predictions.tsv", PREDICTIONS)
-    scores = score_table(
-        predictions, experiment="organ_dose", organs=organs, baselines=BASELINES, predictors=list(PREDICTORS), seed=1
-    )
-    first = write_experiment(
-        root, rng, name="organ_dose", kind="organ_dose", metrics=scores, predictors=PREDICTORS, parts=organs
-    )
-    maps = write_maps(root, data, patients, rng)
-    second = write_experiment(
-        root, rng, name="dose_map", kind="dose_map", metrics=maps, predictors=("pet_scaled_map", "unet"), parts=["all"]
-    )
-    best = {"organ_dose": verdict(scores, first)}
-    tables = [with_roles(scores, first, best["organ_dose"]["best"]), with_roles(maps, second, "unet")]
-    write_table(pd.concat(tables), root / "compare/experiments.tsv", EXPERIMENTS)
-    write_json(root / "compare/best.json", best)
-
-
 def write_study(folder, *, n_patients=8, seed=3):
     """Write data set and results of a whole virtual study and return (data, results)."""
     rng = np.random.default_rng(seed)
@@ -360,7 +234,7 @@ def write_study(folder, *, n_patients=8, seed=3):
     truth, usable = planted(patients, rng), patients[:-1]
     tiac, organ_dose = write_dosimetry(root, data, truth, usable, rng)
     write_recovery(root, tiac, organ_dose, truth)
-    write_experiments(root, data, truth, organ_dose, patients=usable, rng=rng)
+    experiments_tree.write_experiments(root, data, truth, organ_dose, patients=usable, rng=rng)
     return data.root, root
 
 
@@ -381,4 +255,35 @@ def write_real(folder):
     truth = planted(["p1"], rng)
     truth = truth[truth["voi"] == "lesion_01"]
     write_dosimetry(root, data, truth, ["p1"], rng, times_h=(4.0, 24.0), rising=("lesion_01",))
+    return data.root, root
+
+
+def write_radiomics(folder):
+    """Write two patients with PET and features alone: no therapy, no SPECT."""
+    rng = np.random.default_rng(6)
+    data, root, patients = Dataset(folder / "data"), folder / "results", ["s1", "s2"]
+    write_images(data, patients, ct=False)
+    manifest = data.manifest()
+    data.write_manifest(manifest[manifest["modality"] != "spect"].drop(columns=["sha256", "n_bytes"]))
+    people = write_people(data, patients, rng)[["patient", "centre"]].assign(status="ok", reason="")
+    write_table(people, root / "check/patients.tsv", PATIENTS)
+    write_table(pd.DataFrame(columns=FAULTS.names()), root / "check/faults.tsv", FAULTS)
+    rows = [
+        (
+            patient,
+            "ses-pre",
+            "pet",
+            1.0,
+            "lesions",
+            image,
+            "glcm",
+            feature,
+            value,
+            "ok" if value > 0 else "VOI too small",
+        )
+        for patient in patients
+        for image in ("original", "log-sigma-8-mm")
+        for feature, value in (("Contrast", 3.2), ("Energy", np.nan))
+    ]
+    write_table(pd.DataFrame(rows, columns=FEATURES.names()), root / "features/features.parquet", FEATURES)
     return data.root, root

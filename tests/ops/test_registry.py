@@ -64,6 +64,12 @@ def test_a_registered_model_is_champion_with_signature_example_and_tags(register
     assert info.saved_input_example_info is not None
 
 
+def test_the_version_of_its_data_can_be_written_on_a_model_afterwards(store, registered):
+    registry.set_version_tags(store, registered.uri, {"dvc_data": "abc.dir"})
+    tags = MlflowClient(tracking.default_uri()).get_model_version("organ-dose", registered.version).tags
+    assert tags["dvc_data"] == "abc.dir"
+
+
 def test_a_registered_model_predicts_the_same_numbers_and_holds_no_pickle(registered, model_folder, table):
     trained = load_model(model_folder)
     rows = registry.input_example(model_folder, table)

@@ -1,6 +1,8 @@
 """What DVC has recorded, read without DVC."""
 
-from theradose.ops.versions import recorded_version, recorded_versions
+import pytest
+
+from theradose.ops.versions import VersionError, record_outputs, recorded_versions
 
 LOCK = """\
 schema: '2.0'
@@ -22,9 +24,13 @@ def test_the_versions_of_all_outputs_are_read(tmp_path):
     lock = tmp_path / "dvc.lock"
     lock.write_text(LOCK, encoding="utf-8")
     assert recorded_versions(lock) == {"data/demo": "abc.dir", "models/demo": "def.dir"}
-    assert recorded_version("data/demo", lock) == "abc.dir"
-    assert recorded_version("data/other", lock) == "none"
 
 
 def test_before_the_first_record_there_is_none(tmp_path):
     assert recorded_versions(tmp_path / "dvc.lock") == {}
+
+
+def test_without_a_repository_recording_says_what_is_needed(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(VersionError, match="git repository"):
+        record_outputs()

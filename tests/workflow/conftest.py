@@ -12,17 +12,10 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 PARTS = (
-    "Snakefile",
-    "workflow",
-    "config",
-    "profiles",
-    "src",
-    "environment.yml",
-    "dvc.yaml",
-    ".dvcignore",
-    ".gitignore",
-)
-IGNORED = shutil.ignore_patterns("__pycache__", "*.egg-info")
+    "Snakefile", "workflow", "config", "profiles", "src", "environment.yml", "constraints.txt",
+    "dvc.yaml", ".dvc", ".dvcignore", ".gitignore",
+)  # fmt: skip
+IGNORED = shutil.ignore_patterns("__pycache__", "*.egg-info", "cache", "tmp")
 
 
 @dataclass(frozen=True)

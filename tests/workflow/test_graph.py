@@ -72,3 +72,8 @@ def test_every_step_has_a_rule():
     files = sorted((ROOT / "src" / "theradose" / "steps").glob("*.py"))
     steps = {path.stem for path in files if "__main__" in path.read_text(encoding="utf-8")}
     assert steps == {name for name, _ in rules()}
+
+
+def test_the_drawn_graph_shows_every_rule():
+    drawn = (ROOT / "docs" / "rulegraph.md").read_text(encoding="utf-8")
+    assert {name for name, _ in rules() if f"[{name}]" not in drawn} == set(), "run `make docs`"

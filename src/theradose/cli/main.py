@@ -8,7 +8,7 @@ from theradose.cli.data import check_data, import_data
 from theradose.cli.features import features
 from theradose.cli.predict import predict
 from theradose.cli.project import doctor, schema
-from theradose.cli.resume import resume
+from theradose.cli.runs import record, resume
 from theradose.errors import EXIT_INTERRUPTED, TheradoseError
 from theradose.vocabulary import RESEARCH_USE_ONLY
 
@@ -27,6 +27,7 @@ app.command("check", rich_help_panel=DATA)(check_data)
 app.command("features", rich_help_panel=MODELS)(features)
 app.command("predict", rich_help_panel=MODELS)(predict)
 app.command("resume", rich_help_panel=PROJECT)(resume)
+app.command("record", rich_help_panel=PROJECT)(record)
 app.command("doctor", rich_help_panel=PROJECT)(doctor)
 app.command("schema", rich_help_panel=PROJECT)(schema)
 

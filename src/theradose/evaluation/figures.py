@@ -80,6 +80,14 @@ def canvas(width_in: float = WIDTH_IN, height_in: float = 3.2) -> Figure:
     return figure
 
 
+def _fix_layout(figure: Figure) -> None:
+    """Lay the figure out once; saving would otherwise do the same twice."""
+    engine = figure.get_layout_engine()
+    if engine is not None:
+        engine.execute(figure)
+        figure.set_layout_engine("none")
+
+
 def _bytes(figure: Figure, kind: str, dpi: float) -> bytes:
     """Return the file of a figure without dates or versions in it."""
     buffer = BytesIO()
@@ -87,6 +95,7 @@ def _bytes(figure: Figure, kind: str, dpi: float) -> bytes:
     with mpl.rc_context():
         mpl.rcdefaults()
         apply_style()
+        _fix_layout(figure)
         figure.savefig(buffer, format=kind, dpi=dpi, metadata=metadata)
     return buffer.getvalue()
 

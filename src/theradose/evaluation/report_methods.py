@@ -52,11 +52,14 @@ def versions() -> dict[str, str]:
 def _cohort_words(study: StudyResults) -> str:
     """Return who was studied."""
     people = study.table("patients")
-    kind = "virtual patients, made by a computer with known doses," if study.virtual else "patients"
+    noun = "patient" if len(people) == 1 else "patients"
+    kind = f"virtual {noun}, made by a computer with known doses," if study.virtual else noun
     quarantined = int((people["status"] == "quarantined").sum())
-    tail = f" {quarantined} were quarantined for faulty data and kept out of all results." if quarantined else ""
+    was = "was" if quarantined == 1 else "were"
+    tail = f" {quarantined} {was} quarantined for faulty data and kept out of all results." if quarantined else ""
     centres = count(people["centre"].nunique(), "centre")
-    return f"{len(people)} {kind} of {centres} were studied; {len(study.usable)} were usable.{tail}"
+    verb = "was" if len(people) == 1 else "were"
+    return f"{len(people)} {kind} of {centres} {verb} studied; {len(study.usable)} were usable.{tail}"
 
 
 def _dosimetry_words(study: StudyResults) -> list[str]:

@@ -92,6 +92,14 @@ def register(tracking: Path, *, name: str, folder: Path, example: pd.DataFrame, 
     return Registered(name, version, known, is_new)
 
 
+def set_version_tags(tracking: Path, uri: str, tags: Mapping[str, str]) -> None:
+    """Write tags on a version of a registered model, addressed as models:/name/version."""
+    name, version = uri.removeprefix(REGISTRY_PREFIX).rsplit("/", 1)
+    client = MlflowClient(read_record(tracking)["uri"])
+    for key, value in tags.items():
+        client.set_model_version_tag(name, version, key, value)
+
+
 def fetch_model(uri: str, tracking_uri: str | None = None) -> Path:
     """Return the model folder behind an address such as models:/theradose-organ-dose@champion.
 

@@ -1,10 +1,19 @@
-"""The door to DVC: which version of a data set or model folder is recorded. DVC itself is run by the Makefile."""
+"""The door to DVC: give what a run made a version, and read which version is recorded."""
 
+import subprocess
+import sys
 from pathlib import Path
 
+from theradose.errors import TheradoseError
 from theradose.settings import read_yaml
 
 LOCK = Path("dvc.lock")
+
+
+class VersionError(TheradoseError):
+    """DVC refused to record or to store a version."""
+
+    code = "THR-520"
 
 
 def recorded_versions(lock: Path = LOCK) -> dict[str, str]:
@@ -19,6 +28,14 @@ def recorded_versions(lock: Path = LOCK) -> dict[str, str]:
     return {str(out["path"]): str(out["md5"]) for out in outs if "md5" in out}
 
 
-def recorded_version(path: str, lock: Path = LOCK) -> str:
-    """Return the MD5 that DVC recorded for an output, or `none`."""
-    return recorded_versions(lock).get(path, "none")
+def record_outputs() -> dict[str, str]:
+    """Record what plain Snakemake made, store it in the default remote, and return the versions; re-runs nothing."""
+    for words in (["commit", "--force"], ["push"]):
+        done = subprocess.run([sys.executable, "-m", "dvc", *words], check=False)
+        if done.returncode:
+            raise VersionError(
+                f"dvc {words[0]} failed",
+                got=f"exit code {done.returncode}",
+                remedy="see its message above; DVC needs a git repository (git init)",
+            )
+    return recorded_versions()
