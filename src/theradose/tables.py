@@ -135,8 +135,9 @@ HISTORY = Schema("history", (text("part"), Column("epoch", WHOLE, low=0)), ("par
 EXPERIMENTS = Schema(
     "experiments",
     (
-        text("experiment"), text("predictor"), text("role", one_of=("baseline", "model")), text("chosen", one_of=("yes", "no")),
-        VOI, text("reference", one_of=("label", "truth")), text("partition", one_of=PARTITIONS), text("metric"), text("unit"),
+        text("experiment"), text("predictor"), text("role", one_of=("baseline", "model")),
+        text("chosen", one_of=("yes", "no")), VOI, text("reference", one_of=("label", "truth")),
+        text("partition", one_of=PARTITIONS), text("metric"), text("unit"),
         Column("value", empty=True), Column("low", empty=True), Column("high", empty=True), Column("n", WHOLE, low=0),
     ),
     ("experiment", "predictor", "voi", "reference", "partition", "metric"),

@@ -86,8 +86,8 @@ def write_maps(root, data, patients, rng):
     arrays, about = {}, {}
     for patient in patients[:2]:
         path = root / f"dose/chunk-0/sub-{patient}_cycle-1_dose.nii.gz"
-        dose = read_volume(path).values / 7.4  # noqa: PD011 - a Volume
-        mask = data.load_one(patient, "mask").values  # noqa: PD011 - a Volume
+        dose = read_volume(path).values / 7.4
+        mask = data.load_one(patient, "mask").values
         z = np.unique(np.nonzero(mask > 0)[0])
         own = {"label": dose[z], "truth": dose[z] * 1.1, "mask": np.ones_like(dose[z]), "pet": dose[z], "ct": dose[z]}
         own |= {f"predicted/{p}": dose[z] * float(rng.uniform(0.7, 1.2)) for p in ("pet_scaled_map", "unet")}

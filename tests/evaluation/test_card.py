@@ -1,4 +1,4 @@
-from theradose.evaluation.card import card_file, facts, limits_of, model_card
+from theradose.evaluation.card import by_part, card_file, facts, limits_of, model_card
 from theradose.provenance import sha256_file
 
 
@@ -39,3 +39,13 @@ def test_facts_flatten_a_record():
         ["columns", "a, b"],
     ]
     assert facts({}) is None
+
+
+def test_facts_on_several_organs_stand_side_by_side():
+    sheet = by_part(
+        {"liver": {"patients": 8}, "kidneys": {"patients": 7, "ranges": {"suv": [1.0, 2.0]}}}, "Training data"
+    )
+    assert [head.name for head in sheet.heads] == ["Part", "patients", "suv"]
+    assert [cell.text for cell in sheet.rows[0]] == ["kidneys", "7", "1.00 to 2.00"]
+    assert sheet.rows[1][2].text == "\N{EN DASH}"
+    assert by_part({"a": {}, "b": {}}, "x") is None

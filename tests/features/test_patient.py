@@ -118,7 +118,7 @@ def test_a_pet_in_suv_is_used_as_it_is():
     pet = Volume(np.ones(PET_GRID.shape_zyx, np.float32), PET_GRID, "SUV")
     suv = in_preset_unit(pet, "pet", {}, None)
     assert suv.unit == "g/mL"
-    assert suv.values is pet.values  # noqa: PD011
+    assert suv.values is pet.values
 
 
 @pytest.mark.parametrize(("unit", "modality"), [("Bq/mL", "pet"), ("HU", "pet"), ("g/mL", "ct")])

@@ -3,7 +3,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-import SimpleITK as sitk  # noqa: N813
+import SimpleITK as sitk
 from radiomics.featureextractor import RadiomicsFeatureExtractor
 from scipy import ndimage
 
@@ -55,7 +55,7 @@ def table(image: Volume, masks: dict[str, np.ndarray], preset: Preset) -> pd.Dat
 def plain_loop(volume: Volume, masks: dict[str, np.ndarray], preset: Preset) -> dict[tuple[str, str], float]:
     """The slow twin: PyRadiomics' own `execute`, once per VOI."""
     extractor = RadiomicsFeatureExtractor(preset.content(), additionalInfo=False)
-    image = sitk.GetImageFromArray(volume.values.astype(np.float64))  # noqa: PD011
+    image = sitk.GetImageFromArray(volume.values.astype(np.float64))
     image.SetSpacing(volume.grid.spacing_mm)
     image.SetOrigin(volume.grid.origin_mm)
     image.SetDirection(np.ravel(volume.grid.direction).tolist())
@@ -156,7 +156,7 @@ def bad_masks() -> dict[str, tuple[np.ndarray, str]]:
 def test_a_faulty_voi_gives_its_reason_and_harms_no_other(name, preset):
     volume = pet()
     mask, reason = bad_masks()[name]
-    values = volume.values.copy()  # noqa: PD011
+    values = volume.values.copy()
     values[ball((7, 12, 9), 3.0)] = 1.0
     if name == "nan":
         values[22, 12, 22] = np.nan
@@ -171,7 +171,7 @@ def test_a_faulty_voi_gives_its_reason_and_harms_no_other(name, preset):
 
 
 def test_a_nan_anywhere_is_seen_where_a_filter_spreads_it(preset):
-    values = pet().values.copy()  # noqa: PD011
+    values = pet().values.copy()
     values[0, 0, 0] = np.nan
     found = radiomics.extract(pet().with_values(values), {"liver": ball((15, 12, 9), 4.0)}, preset)
     ok = found["status"] == OK

@@ -81,7 +81,7 @@ def study(tmp_path, monkeypatch):
 
 def numbers(image):
     """Return the numbers of an image."""
-    return image.values  # noqa: PD011 (no pandas)
+    return image.values
 
 
 def run_normalise(chunk=0, of=1, out="normalise/chunk-0", **changes):

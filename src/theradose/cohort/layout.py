@@ -59,7 +59,7 @@ class Dataset:
             chosen = chosen[chosen["session"] == session]
         return chosen.sort_values(["session", "time_h"], ignore_index=True)
 
-    def load(self, row: "pd.Series[object]") -> Volume:
+    def load(self, row: pd.Series) -> Volume:
         """Read the image of a manifest row after checking its hash."""
         path = self.root / str(row["file"])
         verify_file(path, str(row["sha256"]), Where(patient=str(row["patient"]), file=str(row["file"])))

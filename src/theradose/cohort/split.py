@@ -6,8 +6,9 @@ from collections.abc import Callable
 import numpy as np
 import pandas as pd
 
+from theradose.columns import checked
 from theradose.errors import LeakageError, SettingsError, Where
-from theradose.tables import SPLITS, checked
+from theradose.tables import SPLITS
 
 PERSON = "person"
 NOT_IN_A_FOLD = -1
@@ -85,8 +86,8 @@ def split_patients(
     """Assign every patient a partition and, in training, an inner fold; returns a table of schema SPLITS.
 
     `participants` needs columns patient and centre; a column `person` keeps rows of one human being together.
-    `holdout` keeps `test_fraction` back, `kfold` keeps nobody back (scores are out of fold), `thirds` is the 9/9/9 of 27 patients,
-    `by_centre` tests on a centre never seen in training. SettingsError when too few are left to train on.
+    `holdout` keeps `test_fraction` back, `kfold` keeps nobody back (scores are out of fold), `thirds` is the 9/9/9 of
+    27 patients, `by_centre` tests on a centre never seen in training. SettingsError when too few are left to train on.
     """
     members = _people(participants, stratify_by)
     people = _dealt(members.drop_duplicates("person"), seed)

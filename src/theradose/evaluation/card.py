@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 from typing import Any
 
-from theradose.evaluation.figures import words
+from theradose.evaluation.figures import sort_organs, words
 from theradose.evaluation.report_scores import OUT_OF_FOLD, TEST, overall, score_sheet
-from theradose.evaluation.report_tables import Cell, Head, Sheet, count, three
+from theradose.evaluation.report_tables import DASH, Cell, Head, Sheet, count, three
 from theradose.evaluation.results import ExperimentResults, StudyResults
 from theradose.provenance import sha256_file
 
@@ -71,6 +71,18 @@ def facts(values: Mapping[str, Any], name: str = "Fact", value: str = "Value") -
     return Sheet([Head(name, number=False), Head(value, number=False)], rows) if rows else None
 
 
+def by_part(parts: Mapping[str, Mapping[str, Any]], name: str) -> Sheet | None:
+    """Return facts on several parts (organs) as a table, a row a part; on one part, a row a fact; None without facts."""
+    if len(parts) == 1:
+        return facts(next(iter(parts.values())), name)
+    flat = {part: dict(_nested(values)) for part, values in parts.items()}
+    columns = list(dict.fromkeys(key for values in flat.values() for key in values))
+    if not columns:
+        return None
+    rows = [[Cell(words(part)), *(Cell(flat[part].get(key, DASH)) for key in columns)] for part in sort_organs(flat)]
+    return Sheet([Head("Part", number=False), *(Head(words(key.rsplit(".", 1)[-1])) for key in columns)], rows)
+
+
 def _subgroups(experiment: ExperimentResults, predictor: str) -> Sheet | None:
     """Return the test error of one predictor by organ against each reference, None without organ scores."""
     metrics = experiment.metrics
@@ -124,8 +136,8 @@ def model_card(study: StudyResults, experiment: ExperimentResults, predictor: st
         "how": LEARNED.get(predictor, ""), "not_for": NOT_FOR,
         "limits": limits_of(study, int(splits.get("train", 0))),
         "split": {name: int(splits.get(name, 0)) for name in ("train", "validation", "test")},
-        "data": facts(about.get("parts", {}), "Training data", "Value or range"),
-        "parameters": facts(trained, "Hyperparameter"),
+        "data": by_part(about.get("parts", {}), "Training data"),
+        "parameters": by_part(trained, "Hyperparameter"),
         "scores": scores, "subgroups": _subgroups(experiment, predictor),
         "interval": about.get("interval"), "seed": about.get("seed", study.settings.seed),
         "hashes": {path.name: sha256_file(path) for path in files if path.is_file()},

@@ -83,9 +83,9 @@ def canvas(width_in: float = WIDTH_IN, height_in: float = 3.2) -> Figure:
 def _fix_layout(figure: Figure) -> None:
     """Lay the figure out once; saving would otherwise do the same twice."""
     engine = figure.get_layout_engine()
-    if engine is not None:
+    if engine is not None and figure.axes:
         engine.execute(figure)
-        figure.set_layout_engine("none")
+        figure.set_layout_engine(None)
 
 
 def _bytes(figure: Figure, kind: str, dpi: float) -> bytes:

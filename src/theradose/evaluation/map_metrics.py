@@ -27,7 +27,7 @@ def ssim_maps(prediction: np.ndarray, reference: np.ndarray) -> np.ndarray:
     """
     return np.stack(
         [
-            structural_similarity(  # type: ignore[no-untyped-call]
+            structural_similarity(
                 predicted.astype(np.float64),
                 wanted.astype(np.float64),
                 data_range=float(reference.max()),

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pykwalify.errors
-import SimpleITK as sitk  # noqa: N813 - the name everyone knows it by
+import SimpleITK as sitk
 from radiomics import getFeatureClasses, imageoperations
 from radiomics.featureextractor import RadiomicsFeatureExtractor
 
@@ -119,7 +119,7 @@ def extract(
     # The result does not depend on it, for the filters work line by line: one job uses one thread.
     process: Any = sitk.ProcessObject
     process.SetGlobalDefaultNumberOfThreads(1)
-    voxels = volume.values  # noqa: PD011 - of a Volume
+    voxels = volume.values
     job = _Job(voxels, volume.grid, _image(voxels, volume.grid, np.float64), preset, extractor)
     rows = wanted(preset)
     lines: dict[str, dict[str, Found | str]] = {name: {} for name in masks}

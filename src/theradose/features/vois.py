@@ -77,7 +77,7 @@ def measure(volume: Volume, masks: Mapping[str, np.ndarray]) -> pd.DataFrame:
     """Return mean (unit of the image) and volume_ml of every VOI as rows of the feature table, class `voi`."""
     rows = []
     for voi, mask in masks.items():
-        values = np.asarray(volume.values[mask], np.float64)  # noqa: PD011 - of a Volume
+        values = np.asarray(volume.values[mask], np.float64)
         fault = "no voxel" if values.size == 0 else None
         if fault is None and not np.isfinite(values).all():
             fault = "values that are not finite"

@@ -4,7 +4,7 @@
 # mypy: disable-error-code="no-untyped-call,no-any-return"
 
 import numpy as np
-import SimpleITK as sitk  # noqa: N813 - the name everyone knows it by
+import SimpleITK as sitk
 
 from theradose.imaging.grid import Grid
 

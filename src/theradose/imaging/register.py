@@ -13,7 +13,7 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-import SimpleITK as sitk  # noqa: N813 - the name everyone knows it by
+import SimpleITK as sitk
 from scipy.spatial.transform import Rotation
 
 from theradose.errors import DataError, GeometryError

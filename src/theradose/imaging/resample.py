@@ -10,7 +10,7 @@ border counting in part. A factor far from one means that the grids do not descr
 import math
 
 import numpy as np
-import SimpleITK as sitk  # noqa: N813 - the name everyone knows it by
+import SimpleITK as sitk
 
 from theradose.errors import GeometryError
 from theradose.imaging.grid import Grid

@@ -35,7 +35,7 @@ def skewness(values: np.ndarray) -> np.ndarray:
     return np.asarray(np.divide(third, second**1.5, out=np.zeros(len(second)), where=second > 0))
 
 
-class LogSkewed(TransformerMixin, BaseEstimator):  # type: ignore[misc]
+class LogSkewed(TransformerMixin, BaseEstimator):
     """Take logarithms of columns that are positive and skewed to the right in training.
 
     A later value below half the smallest training value counts as that, so that a zero gives no infinity.
@@ -64,7 +64,7 @@ def rank_correlation(X: np.ndarray, y: np.ndarray) -> np.ndarray:
     return np.asarray(np.divide(np.abs(target @ ranks), norm, out=np.zeros(X.shape[1]), where=norm > 0))
 
 
-class SelectInformative(TransformerMixin, BaseEstimator):  # type: ignore[misc]
+class SelectInformative(TransformerMixin, BaseEstimator):
     """Keep the k columns that rank patients most like the target, none of them nearly the same as a better one."""
 
     def __init__(self, k: int = 10, redundant_above: float = REDUNDANT_ABOVE) -> None:

@@ -60,7 +60,7 @@ class UNet2d(nn.Module):
         coarse = self.coarse(self.halve(middle))
         middle = self.middle_up(torch.cat([self.to_middle(coarse), middle], dim=1))
         fine = self.fine_up(torch.cat([self.to_fine(middle), fine], dim=1))
-        return self.last(fine)  # type: ignore[no-any-return]
+        return self.last(fine)
 
 
 def unet2d(in_channels: int = 2, features: int = 8, dropout: float = 0.0) -> nn.Module:

@@ -53,7 +53,7 @@ def run(chosen: Namespace) -> None:
         )
         volumes = {str(voi): float(ml) for voi, ml in points.groupby("voi")["volume_ml"].first().items()}
         parts = voi_doses(fits, volumes, density, radionuclide)
-        voxels = {voi_of_label(label): dose.values[labels == label] for label in tia}  # noqa: PD011 - no DataFrame
+        voxels = {voi_of_label(label): dose.values[labels == label] for label in tia}
         rows = dose_rows(parts, voxels, flags_of(points, fits), float(administered[patient]))
         key = {"patient": patient, "cycle": cycle}
         method = {"radionuclide": radionuclide.name, "engine": settings.engine}
