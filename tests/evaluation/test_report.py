@@ -11,7 +11,8 @@ from theradose.evaluation.report import sections, write_report
 from theradose.evaluation.report_cohort import cohort_table, status_table
 from theradose.evaluation.report_doses import explained_spread, recovery_frame, recovery_table
 from theradose.evaluation.report_methods import methods_text, provenance_section
-from theradose.evaluation.report_patients import example_patients, plane_through, totals_table
+from theradose.evaluation.report_patient_tables import refused_fits, totals_table
+from theradose.evaluation.report_patients import example_patients, plane_through
 from theradose.evaluation.report_scores import score_sheet, verdict_words
 from theradose.evaluation.report_tables import MINUS, count, interval, median_range, percent, three
 from theradose.evaluation.results import StudyResults, resolve
@@ -206,6 +207,13 @@ def test_planes_go_through_kidneys_with_a_dose_else_through_the_highest_dose():
 
 def test_totals_only_where_they_were_measured(study):
     assert totals_table(study, "v000") is None  # its remark is about registration
+
+
+def test_refused_fits_are_told_with_what_took_their_place(real_patient, study):
+    (line,) = refused_fits(real_patient, "p1")
+    assert line.startswith("lesion 01: rising activity")
+    assert "Taken instead: effective half-life 60.0 h." in line
+    assert refused_fits(study, "v001") == []
 
 
 def test_methods_name_settings_versions_and_seed(study):

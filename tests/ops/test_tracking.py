@@ -113,6 +113,7 @@ def test_a_step_that_runs_again_replaces_itself_with_its_trials(store):
     assert sorted(named) == ["tune p", "tune q"]
     trials = children(client, record, named["tune p"].info.run_id)
     assert [t.data.metrics["value"] for t in trials] == [2.0, 2.0, 2.0]
+    assert {t.data.tags["predictor"] for t in trials} == {"p"}
     everything = client.search_runs([record["experiment_id"]])
     assert len(everything) == 1 + 2 + 3
 

@@ -20,7 +20,7 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
-    rich_markup_mode=None,
+    rich_markup_mode="rich",
 )
 app.command("import", rich_help_panel=DATA)(import_data)
 app.command("check", rich_help_panel=DATA)(check_data)

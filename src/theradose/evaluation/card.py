@@ -72,7 +72,7 @@ def facts(values: Mapping[str, Any], name: str = "Fact", value: str = "Value") -
 
 
 def by_part(parts: Mapping[str, Mapping[str, Any]], name: str) -> Sheet | None:
-    """Return facts on several parts (organs) as a table, a row a part; on one part, a row a fact; None without facts."""
+    """Return facts on several parts (organs), a row a part; on one part alone a row a fact; None without facts."""
     if len(parts) == 1:
         return facts(next(iter(parts.values())), name)
     flat = {part: dict(_nested(values)) for part, values in parts.items()}

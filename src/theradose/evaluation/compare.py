@@ -5,7 +5,7 @@ from typing import Any
 
 import pandas as pd
 
-from theradose.evaluation.score_table import ALL, DIFFERENCE, best_of
+from theradose.evaluation.score_table import ALL, best_of
 
 # What decides between the predictors of a kind of experiment, computed out of fold; the lowest wins.
 DECIDES = {"organ_dose": "mape", "dose_map": "rmse"}
@@ -43,7 +43,7 @@ def verdict(table: pd.DataFrame, experiment: Mapping[str, Any]) -> dict[str, Any
         "better_than_baselines": first not in experiment["baselines"],
         "out_of_fold": {name: _score(table, name, metric, TRAIN) for name in dict.fromkeys((first, standard))},
         "test": {name: _score(table, name, metric, TEST) for name in dict.fromkeys((first, standard))},
-        "test_minus_best_baseline": _score(table, first, DIFFERENCE, TEST),
+        "test_minus_best_baseline": _score(table, first, f"{metric}_minus_best_baseline", TEST),
     }
 
 

@@ -66,7 +66,7 @@ def dose_volume(dvh: pd.DataFrame) -> Figure:
     panels = np.atleast_1d(figure.subplots(1, len(groups), sharey=True))
     for axes, (name, members) in zip(panels, groups.items(), strict=True):
         _dvh_lines(axes, dvh, members)
-        axes.set_title(f"{name} ({len(members)} VOI{'s' if len(members) > 1 else ''})")
+        axes.set_title("All lesions together" if members == [LESIONS] else f"{name}, {len(members)} VOIs")
     panels[0].set_ylabel("volume that gets at least the dose (%)")
     organs = sort_organs({organ_of(voi) if voi != LESIONS else LESIONS for voi in vois})
     handles = [Line2D([], [], color=organ_colour(organ), linewidth=2, label=words(organ)) for organ in organs]

@@ -84,7 +84,16 @@ def _decay(axes: Axes, rows: pd.DataFrame, half_life_h: float, last_h: float) ->
 def _note(row: "pd.Series[Any]") -> str:
     """Return model and effective half-life of a fit, and why a fit was refused."""
     text = f"{MODELS.get(str(row['model']), words(str(row['model'])))} · $T_{{eff}}$ {row['t_eff_h']:.3g} h"
-    return text if not row["reason"] else f"{text}\nrefused: {words(str(row['reason']))}"
+    return f"{text}\nfit refused: {refusal(str(row['reason']))}" if row["reason"] else text
+
+
+def refusal(reason: str) -> str:
+    """Return the rule that refused a fit, without the sentence that may follow it.
+
+    >>> refusal("rising_activity: THR-300 activity rises over all points")
+    'rising activity'
+    """
+    return words(reason.split(":")[0])
 
 
 def _side(voi: str) -> str:

@@ -52,9 +52,11 @@ def doses_section(study: StudyResults) -> dict[str, Any] | None:
             "quartiles; line: median; whiskers reach 1.5 interquartile ranges. Logarithmic scale.",
         )
     engines = ", ".join(sorted(set(organs["engine"])))
-    lead = f"Reference doses from the SPECT images, engine “{engines}”, {study.settings.radionuclide}. " + (
-        "These are the labels that models learn from." if study.experiments else ""
-    )
+    lead = f"Reference doses from the SPECT images, engine “{engines}”, {study.settings.radionuclide}."
+    if study.settings.quantify.recovery == "none":
+        lead += " No recovery correction was applied."
+    if study.experiments:
+        lead += " These are the labels that models learn from."
     return {"lead": lead, "figure": figure, "table": doses_table(organs)}
 
 

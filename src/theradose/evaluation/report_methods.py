@@ -59,7 +59,7 @@ def _cohort_words(study: StudyResults) -> str:
     tail = f" {quarantined} {was} quarantined for faulty data and kept out of all results." if quarantined else ""
     centres = count(people["centre"].nunique(), "centre")
     verb = "was" if len(people) == 1 else "were"
-    return f"{len(people)} {kind} of {centres} {verb} studied; {len(study.usable)} were usable.{tail}"
+    return f"{len(people)} {kind} of {centres} {verb} studied; {len(study.usable)} of them usable.{tail}"
 
 
 def _dosimetry_words(study: StudyResults) -> list[str]:

@@ -5,24 +5,22 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
-from theradose.evaluation.figures import Picture, as_png, as_svg, sort_organs, words
+from theradose.evaluation.figures import Picture, as_png, as_svg, words
 from theradose.evaluation.figures_doses import dose_volume
 from theradose.evaluation.figures_kinetics import time_activity
 from theradose.evaluation.figures_overlay import dose_overlay, under_ct, under_spect
 from theradose.evaluation.figures_planes import coordinates_mm
 from theradose.evaluation.figures_projections import projections
-from theradose.evaluation.report_tables import DASH, Cell, Head, Sheet, three, words_cell
+from theradose.evaluation.report_patient_tables import dose_table, is_corrected, refused_fits, totals_table
 from theradose.evaluation.results import StudyResults
 from theradose.imaging.nifti import read_volume
 from theradose.imaging.volume import Volume
 from theradose.physics.nuclides import nuclide
-from theradose.vocabulary import LESIONS, VOIS, is_target
+from theradose.vocabulary import LESIONS, VOIS
 
 EXAMPLES = 2
 LEADING_ORGANS = ("kidneys", LESIONS, "liver")
-MODEL_NAMES = {"mono": "mono", "mono_uptake": "mono + uptake", "bi": "bi", "population": "population"}
 MINUTES_BELOW_H = 2.0
 
 
@@ -113,11 +111,19 @@ def curves_picture(study: StudyResults, patient: str) -> Picture | None:
     return as_svg(
         time_activity(tac, tiac, half_life_h),
         f"Time-activity curves of patient {patient}",
-        "Filled marks: activity corrected for recovery and spill-in, with one standard uncertainty. Open grey marks: "
-        "as the "
-        "image shows it. Line and band: fit with one standard uncertainty. Black dashes: physical decay of "
+        f"{_marks_words(study)} Line and band: fit with one standard uncertainty. Black dashes: physical decay of "
         f"{study.settings.radionuclide} ({half_life_h:.4g} h) from the highest point. Left: solid, circles; right: "
         "dashed, squares.",
+    )
+
+
+def _marks_words(study: StudyResults) -> str:
+    """Return what the marks of the curves mean."""
+    if not is_corrected(study):
+        return "Marks: activity as measured, without recovery correction, with one standard uncertainty."
+    return (
+        "Filled marks: activity corrected for recovery and spill-in, with one standard uncertainty. Open grey marks: "
+        "as the image shows it."
     )
 
 
@@ -147,92 +153,13 @@ def dvh_picture(study: StudyResults, patient: str) -> Picture | None:
     if dvh.empty:
         return None
     text = (
-        "Cumulative dose-volume histograms from the dose map; the mark is D50, the dose that half of the volume gets "
-        "at least. "
-        "The map keeps the blur of the images, which takes dose out of small VOIs; the table below is corrected for it."
+        "Cumulative dose-volume histograms from the dose map; the mark is D50, which half of the volume gets at least."
     )
+    if is_corrected(study):
+        text += (
+            " The map keeps the blur of the images, which takes dose out of small VOIs; the table is corrected for it."
+        )
     return as_svg(dose_volume(dvh), f"Dose-volume histograms of patient {patient}", text)
-
-
-def dose_table(study: StudyResults, patient: str) -> Sheet | None:
-    """Return TIA, half-life and dose of every VOI of a patient with its uncertainty and remarks; None without fits."""
-    tiac, dose = study.table("tiac"), study.table("organ_dose")
-    tiac = tiac[(tiac["patient"] == patient) & (tiac["cycle"] == 1) & tiac["voi"].map(is_target).astype(bool)]
-    if tiac.empty:
-        return None
-    chosen = dose[(dose["patient"] == patient) & (dose["cycle"] == 1) & (dose["level"] == "voi")]
-    doses = {str(row["voi"]): row for _, row in chosen.iterrows()}
-    rows = []
-    for voi in sort_organs(tiac["voi"]):
-        fit = tiac[tiac["voi"] == voi].iloc[0]
-        own = doses.get(voi)
-        rows.append([Cell(words(voi), "nowrap"), *_fit_cells(fit), *_dose_cells(own), _remark(fit, own)])
-    heads = [
-        Head("VOI", number=False), Head("Model", number=False), Head("Eff. half-life", "h"), Head("TIA", "MBq·h"),
-        Head("TIAC", "h"),
-        Head("Volume", "mL"), Head("Dose", "Gy"), Head("uncorrected", "Gy"), Head("Dose", "Gy/GBq"),
-        Head("Remarks", number=False),
-    ]  # fmt: skip
-    text = (
-        "± one standard uncertainty. Model: number of exponentials, with or without a fixed uptake phase; "
-        "population: the declared "
-        "half-life. Dose: of the VOI, corrected; uncorrected: from activities as the images show them."
-    )
-    return Sheet(heads, rows, text)
-
-
-def _with_std(value: float, std: float) -> Cell:
-    """Return a value with its standard uncertainty below it."""
-    return Cell(three(value), "with-std", f"± {three(std, 2)}")
-
-
-def _fit_cells(fit: "pd.Series[Any]") -> list[Cell]:
-    """Return model, half-life, TIA and TIAC of a VOI."""
-    refused = "warn" if fit["reason"] else ""
-    return [
-        Cell(MODEL_NAMES.get(fit["model"], words(fit["model"])), refused or "nowrap"),
-        Cell(three(fit["t_eff_h"])),
-        _with_std(fit["tia_mbq_h"], fit["tia_std_mbq_h"]),
-        Cell(three(fit["tiac_h"])),
-    ]
-
-
-def _dose_cells(own: "pd.Series[Any] | None") -> list[Cell]:
-    """Return volume and doses of a VOI, dashes for a region that gets no dose of its own."""
-    if own is None:
-        return [Cell(DASH, "muted")] * 4
-    return [
-        Cell(three(own["volume_ml"])),
-        _with_std(own["dose_gy"], own["dose_std_gy"]),
-        Cell(three(own["dose_uncorrected_gy"]), "muted"),
-        Cell(three(own["dose_gy_per_gbq"])),
-    ]
-
-
-def _remark(fit: "pd.Series[Any]", own: "pd.Series[Any] | None") -> Cell:
-    """Return why a fit was refused, and the flags of fit and dose."""
-    flags = [] if own is None else str(own["flags"]).replace(";", ",").split(",")
-    flags += str(fit["flags"]).replace(";", ",").split(",")
-    parts = [f"fit refused: {words(str(fit['reason']))}"] if fit["reason"] else []
-    parts += [words(flag.strip()) for flag in dict.fromkeys(flags) if flag.strip()]
-    return words_cell("; ".join(dict.fromkeys(parts)), "warn")
-
-
-def totals_table(study: StudyResults, patient: str) -> Sheet | None:
-    """Return what the quality control measured on each image of a patient, a row an image; None without any."""
-    qc = study.table("qc")
-    own = qc[(qc["patient"] == patient) & (qc["step"] == "quantify")]
-    if own.empty:
-        return None
-    units = dict(zip(own["name"], own["unit"], strict=True))
-    rows = []
-    for subject, image in own.groupby("subject", sort=False):
-        values = dict(zip(image["name"], image["value"], strict=True))
-        notes = "; ".join(dict.fromkeys(str(note) for note in image["note"] if str(note)))
-        found = [Cell(three(float(values.get(name, float("nan"))))) for name in units]
-        rows.append([Cell(str(subject), "nowrap"), *found, Cell(notes, "warn")])
-    heads = [Head("SPECT", number=False), *(Head(words(name).capitalize(), unit) for name, unit in units.items())]
-    return Sheet([*heads, Head("Remarks", number=False)], rows)
 
 
 def patient_pages(study: StudyResults) -> Sequence[dict[str, Any]]:
@@ -245,7 +172,7 @@ def patient_pages(study: StudyResults) -> Sequence[dict[str, Any]]:
             "images": images_picture(study, patient),
             "curves": curves_picture(study, patient), "dose": dose_picture(study, patient),
             "dvh": dvh_picture(study, patient), "table": dose_table(study, patient),
-            "totals": totals_table(study, patient),
+            "totals": totals_table(study, patient), "refused": refused_fits(study, patient),
         }  # fmt: skip
         if any(page[part] is not None for part in ("images", "curves", "dose", "dvh")):
             pages.append(page)

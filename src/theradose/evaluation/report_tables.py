@@ -8,6 +8,8 @@ import pandas as pd
 
 DASH, MINUS = "\N{EN DASH}", "\N{MINUS SIGN}"
 DIGITS = 3
+# Below this a quantity of this report is the rounding error of a zero.
+ROUNDING_ERROR = 1e-12
 
 
 @dataclass(frozen=True)
@@ -41,12 +43,12 @@ class Sheet:
 def three(value: float | None, digits: int = DIGITS) -> str:
     """Return a number with three significant digits and no exponent, a dash when there is none.
 
-    >>> three(1234.5), three(0.012345), three(-0.0), three(7.0)
+    >>> three(1234.5), three(0.012345), three(-1e-16), three(7.0)
     ('1230', '0.0123', '0', '7.00')
     """
     if value is None or not math.isfinite(value):
         return DASH
-    if value == 0:
+    if abs(value) < ROUNDING_ERROR:
         return "0"
     places = digits - 1 - math.floor(math.log10(abs(value)))
     rounded = round(float(value), places)

@@ -65,6 +65,7 @@ class Run:
     client: MlflowClient = field(repr=False)
     experiment_id: str
     run_id: str
+    labels: Mapping[str, str] = field(default_factory=dict)
 
     def params(self, values: Mapping[str, Any]) -> None:
         """Log parameters; nested mappings become dotted names."""
@@ -98,8 +99,8 @@ class Run:
             self.client.log_batch(self.run_id, metrics=entries[start : start + MAX_BATCH])
 
     def trial(self, number: int, params: Mapping[str, Any], value: float | None) -> None:
-        """Log a finished trial of a search as a child run; a trial without a value has failed."""
-        tags = {PARENT_TAG: self.run_id, STEP_TAG: TRIAL_STEP}
+        """Log a finished trial of a search as a child run with this run's labels; one without a value has failed."""
+        tags = {**self.labels, PARENT_TAG: self.run_id, STEP_TAG: TRIAL_STEP}
         child = self.client.create_run(self.experiment_id, run_name=f"trial {number:03d}", tags=tags)
         run = Run(self.client, self.experiment_id, child.info.run_id)
         run.params(params)
@@ -221,7 +222,7 @@ def open_run(tracking: Path, step: str, tags: Mapping[str, str]) -> Iterator[Run
         ) from error
     status = "FAILED"
     try:
-        yield Run(client, experiment, info.run_id)
+        yield Run(client, experiment, info.run_id, tags)
         status = "FINISHED"
     finally:
         client.set_terminated(info.run_id, status)
