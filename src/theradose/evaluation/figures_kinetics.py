@@ -121,7 +121,8 @@ def _panel(axes: Axes, organ: str, tac: pd.DataFrame, tiac: pd.DataFrame, half_l
     axes.set_title(title)
     axes.set_xlim(0, last_h)
     refused = sum("refused" in note for note in notes)
-    axes.set_ylim(0, axes.get_ylim()[1] * (1.0 + 0.16 * refused))
+    # Room for the notes: a line of them is about 6 % of a panel, and refused fits have points under the note.
+    axes.set_ylim(0, axes.get_ylim()[1] * (1.0 + 0.06 * max(len(notes) - 2, 0) + 0.16 * refused))
     axes.text(
         0.98, 0.97, "\n".join(notes), transform=axes.transAxes, ha="right", va="top", fontsize=7, color=MUTED,
         linespacing=1.4, bbox={"facecolor": PAPER, "edgecolor": "none", "alpha": 0.8, "pad": 1.5},
