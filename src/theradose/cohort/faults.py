@@ -25,7 +25,7 @@ from theradose.provenance import verify_file
 from theradose.vocabulary import UNITS
 
 OTHER_UNITS = {"pet": ("g/mL", "SUV")}
-EARLIEST_SPECT_H = 0.2  # data.md row 54
+EARLIEST_SPECT_H = 0.2  # an earlier SPECT is a wrong time
 SAME_TIME_H = 0.05
 
 

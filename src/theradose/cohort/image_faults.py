@@ -131,7 +131,7 @@ def check_sides(case: Case) -> Iterator[Fault]:
 
 
 def check_activity(case: Case) -> Iterator[Fault]:
-    """Activity in the field of view is 0.5 to 105 % of what was injected, decayed as the image's reading says."""
+    """Activity in the field of view is 0.11 to 105 % of what was injected, decayed as the image's reading says."""
     for row in case.images("pet", "spect"):
         volume = case.volumes.get(row.file)
         if volume is None or volume.unit != "Bq/mL":

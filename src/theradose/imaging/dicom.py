@@ -26,8 +26,8 @@ DAMAGE = (
     IndexError, NotImplementedError, OverflowError, struct.error, RuntimeError,
 )  # fmt: skip
 UNDEFINED_LENGTH = 0xFFFFFFFF
-GAP = 1.5  # of the median step: a slice is missing (data.md row 34)
-UNEVEN = 0.05  # of the step: accepted and noted (data.md row 36)
+GAP = 1.5  # of the median step: a slice is missing
+UNEVEN = 0.05  # of the step: accepted and noted
 SAME_POSITION_MM = 0.01
 SAME_COSINE = 1e-4
 CONSTANT = ("Modality", "SeriesInstanceUID", "FrameOfReferenceUID", "Rows", "Columns")

@@ -3,12 +3,15 @@
 from theradose.errors import UnitError, Where
 from theradose.physics.decay import decay_factor
 
-# MBq that are given to people, as data.md row 19 lists them; other radionuclides get the widest of these.
+# MBq that are given to people in clinical use; other radionuclides get the widest of these.
 INJECTED_MBQ = {"Lu-177": (1000.0, 12000.0), "Ga-68": (20.0, 400.0), "F-18": (50.0, 800.0)}
 ANY_INJECTED_MBQ = (1.0, 20000.0)
 SAME_FACTOR = 3e-3
-# Part of the decayed injected activity that a field of view can hold (data.md row 31).
-LOWEST_PART, HIGHEST_PART = 0.005, 1.05
+# Part of the decayed injected activity that a field of view can hold. A patient without much tumour keeps 0.3 to 0.5 %
+# at 168 h; a unit lost by a factor 1000 turns even all of it into 0.1 %.
+LOWEST_PART, HIGHEST_PART = 0.0011, 1.05
+# Below this a unit error is no likelier than another fault: nothing is guessed.
+USUAL_PART = 0.005
 # What people put in by mistake: kBq for Bq, MBq for Bq, or the reverse.
 FACTORS = {1e3: "a factor 1000 (kBq/mL or MBq?)", 1e6: "a factor 1e6 (MBq/mL or Bq?)"}
 
@@ -21,7 +24,7 @@ def likely_factor(ratio: float) -> str:
     """
     for factor, words in FACTORS.items():
         for corrected in (ratio * factor, ratio / factor):
-            if LOWEST_PART <= corrected <= HIGHEST_PART:
+            if USUAL_PART <= corrected <= HIGHEST_PART:
                 return f"looks like {words}"
     return "check calibration, unit and injected activity"
 
@@ -44,7 +47,7 @@ def require_injected(injected_mbq: float, radionuclide: str | None, where: Where
 
 
 def require_total(total_mbq: float, expected_mbq: float, where: Where | None = None) -> float:
-    """Return total / expected activity; UnitError unless the field of view holds 0.5 to 105 % of what was injected."""
+    """Return total / expected activity; UnitError unless the field of view holds 0.11 to 105 % of what was injected."""
     ratio = total_mbq / expected_mbq
     if LOWEST_PART <= ratio <= HIGHEST_PART:
         return ratio

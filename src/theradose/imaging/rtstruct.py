@@ -19,7 +19,7 @@ from theradose.imaging.dicom import DAMAGE, read_header
 from theradose.imaging.grid import Grid
 
 OFF_PLANE = 0.25  # of a slice: farther from every slice, a contour was drawn on other slices (own choice)
-LARGEST_LOSS = 0.05  # of the volume outside the image (data.md row 15)
+LARGEST_LOSS = 0.05  # of the volume outside the image
 EDGE = 1e-6  # of a voxel
 SUB, HALF = 5, 0.5
 
