@@ -7,7 +7,7 @@ import time
 import psutil
 import pytest
 
-from theradose.ops.owner import BusyError, end_orphans, live_runs
+from theradose.ops.owner import BusyError, end_orphans, live_runs, remove_half_written
 
 SLEEP = "import time; time.sleep(60)"
 
@@ -52,6 +52,17 @@ def test_left_steps_are_ended_and_those_of_other_folders_are_not(tmp_path, start
     assert not psutil.pid_exists(left.pid)
     assert other.poll() is None
     assert bystander.poll() is None
+
+
+def test_files_that_were_never_finished_are_removed_and_others_are_not(tmp_path):
+    half = tmp_path / "results" / "demo" / ".tac.tsv.123.tmp"
+    kept = [tmp_path / "results" / "demo" / "tac.tsv", tmp_path / "src" / ".mine.1.tmp"]
+    for file in (half, *kept):
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.touch()
+    assert remove_half_written(tmp_path) == [half]
+    assert all(file.is_file() for file in kept)
+    assert not half.exists()
 
 
 def test_the_command_goes_on_only_when_no_run_is_alive(project, start):

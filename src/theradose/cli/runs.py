@@ -14,11 +14,12 @@ def resume(
     cores: Annotated[int, typer.Option(help="Jobs at a time.")] = 2,
 ) -> None:
     """Go on with a run that was killed: end what it left behind, unlock the folder, redo half-finished steps."""
-    from theradose.ops.owner import end_orphans
+    from theradose.ops.owner import end_orphans, remove_half_written
 
     ended = end_orphans(Path.cwd())
     if ended:
         print(f"ended {len(ended)} step(s) that the killed run left behind")
+    remove_half_written(Path.cwd())
     study = ["--configfile", str(configfile)] if configfile else []
     command = [sys.executable, "-m", "snakemake", "--cores", str(cores), *study]
     for extra in (["--unlock"], ["--rerun-incomplete"]):

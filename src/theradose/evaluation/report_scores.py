@@ -10,11 +10,11 @@ import pandas as pd
 from safetensors import safe_open
 
 from theradose.evaluation.compare import DECIDES
-from theradose.evaluation.figures import Picture, as_png, as_svg, signed, sort_organs, words
+from theradose.evaluation.figures import Picture, as_png, as_svg, sort_organs, words
 from theradose.evaluation.figures_dosemaps import dose_maps
 from theradose.evaluation.figures_scores import bland_altman, predicted_against_true, scores
 from theradose.evaluation.figures_training import learning_curves, tuning_trials
-from theradose.evaluation.report_tables import Cell, Head, Sheet, interval, three
+from theradose.evaluation.report_tables import Cell, Head, Sheet, interval, three, three_signed
 from theradose.evaluation.results import ExperimentResults, StudyResults
 
 ALL, TEST, OUT_OF_FOLD = "all", "test", "train"
@@ -128,7 +128,7 @@ def verdict_words(study: StudyResults, experiment: ExperimentResults) -> str:
     difference = found.get("test_minus_best_baseline") or {}
     if difference.get("value") is None or difference.get("low") is None:
         return text
-    value, low, high = (signed(float(difference[name])) for name in ("value", "low", "high"))
+    value, low, high = (three_signed(float(difference[name])) for name in ("value", "low", "high"))
     unsure = difference["low"] <= 0 <= difference["high"]
     meaning = "too few patients to tell them apart" if unsure else "better" if difference["value"] < 0 else "worse"
     return f"{text} Difference patient by patient {value} {difference['unit']} ({low} to {high}): {meaning}."

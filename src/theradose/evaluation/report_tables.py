@@ -93,6 +93,15 @@ def words_cell(value: object, kind: str = "") -> Cell:
     return Cell(text.replace("_", " ") or DASH, kind if text else "muted")
 
 
+def three_signed(value: float) -> str:
+    """Return a number with three significant digits and its sign.
+
+    >>> three_signed(0.01432), three_signed(-0.5)
+    ('+0.0143', '\N{MINUS SIGN}0.500')
+    """
+    return three(value) if value < 0 else f"+{three(value)}"
+
+
 def number_cell(value: float, kind: str = "") -> Cell:
     """Return a cell of one number."""
     return Cell(three(value), kind)

@@ -8,6 +8,8 @@ from theradose.errors import TheradoseError, Where
 
 STEP_PREFIX = "theradose.steps."
 GRACE_S = 5.0
+WRITTEN = ("data", "truth", "results", "models", "metrics")
+HALF_WRITTEN = ".*.tmp"  # as provenance.write_atomically names a file before it is whole
 
 
 class BusyError(TheradoseError):
@@ -62,3 +64,11 @@ def end_orphans(root: Path) -> list[int]:
     for process in stubborn:
         process.kill()
     return sorted(process.pid for process in orphans)
+
+
+def remove_half_written(root: Path) -> list[Path]:
+    """Remove files that a killed step was still writing; call it when nothing is at work in the folder."""
+    found = sorted(file for name in WRITTEN for file in (root / name).rglob(HALF_WRITTEN) if file.is_file())
+    for file in found:
+        file.unlink()
+    return found
