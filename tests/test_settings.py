@@ -65,3 +65,10 @@ def test_the_schema_refuses_unknown_keys_at_every_level() -> None:
     schema = study_schema()
     assert schema["additionalProperties"] is False
     assert all(part["additionalProperties"] is False for part in schema["$defs"].values())
+
+
+def test_organs_that_a_study_leaves_out_keep_their_default() -> None:
+    study = parse_settings(StudySettings, {"kinetics": {"population_t_eff_h": {"kidneys": 50.0}}})
+    assert study.kinetics.population_t_eff_h["kidneys"] == 50.0
+    assert study.kinetics.population_t_eff_h["liver"] == StudySettings().kinetics.population_t_eff_h["liver"]
+    assert study.kinetics.uptake_half_time_h == StudySettings().kinetics.uptake_half_time_h

@@ -9,7 +9,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from theradose.errors import DataError
-from theradose.tables import DVH, LATENTS, PATIENTS, QC, SCHEMAS, checked, concat_tables, read_table, write_table
+from theradose.tables import (
+    DVH,
+    LATENTS,
+    MANIFEST,
+    PATIENTS,
+    QC,
+    SCHEMAS,
+    checked,
+    concat_tables,
+    read_table,
+    write_table,
+)
 
 
 def patients(*ids: str) -> pd.DataFrame:
@@ -85,3 +96,18 @@ def test_parts_join_sorted(tmp_path: Path) -> None:
 def test_every_key_is_a_column_of_its_schema() -> None:
     for schema in SCHEMAS.values():
         assert set(schema.key) <= set(schema.names()), schema.name
+
+
+@pytest.mark.parametrize("file", ["/etc/passwd", "../other/sub-a.nii.gz", "sub-a/../../x.nii.gz"])
+def test_a_manifest_cannot_point_outside_its_data_set(file: str) -> None:
+    row = {
+        "patient": "a",
+        "session": "ses-pre",
+        "modality": "pet",
+        "time_h": 1.0,
+        "file": file,
+        "sha256": "x",
+        "n_bytes": 1,
+    }
+    with pytest.raises(DataError, match="file"):
+        checked(pd.DataFrame([{**row, "sha256": "x", "n_bytes": 1}]), MANIFEST)

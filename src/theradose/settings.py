@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator, model_validator
 
 from theradose.errors import SettingsError, Where
 from theradose.vocabulary import ORGANS
@@ -64,21 +64,33 @@ class QuantifySettings(Section):
     decay_reference: Literal["as_declared", "administration", "scan_start", "none"] = "as_declared"
 
 
+# Half-times of uptake and effective half-lives of 177Lu-PSMA that stand in when a study says nothing else; the virtual
+# patients use the same uptake. Remainder, lungs and bladder only touch the dose map.
+UPTAKE_HALF_TIME_H = {
+    "kidneys": 0.5, "parotids": 1.0, "submandibulars": 1.0, "lacrimals": 1.0,
+    "liver": 0.75, "spleen": 0.75, "marrow": 0.5, "lesions": 2.0,
+}  # fmt: skip
+POPULATION_T_EFF_H = {
+    "kidneys": 32.0, "parotids": 25.0, "submandibulars": 25.0, "lacrimals": 25.0,
+    "liver": 31.0, "spleen": 35.0, "marrow": 25.0, "lesions": 52.0,
+    "remainder": 11.0, "lungs": 11.0, "bladder": 11.0,
+}  # fmt: skip
+
+
 class KineticsSettings(Section):
     """Fits of time-activity curves; a refused fit takes the population's effective half-life, declared here."""
 
     models: tuple[str, ...] = ("mono", "mono_uptake", "bi")
-    uptake_half_time_h: dict[str, Positive] = {
-        "kidneys": 0.5, "parotids": 1.0, "submandibulars": 1.0, "lacrimals": 1.0,
-        "liver": 0.75, "spleen": 0.75, "marrow": 0.5, "lesions": 2.0,
-    }  # fmt: skip
-    population_t_eff_h: dict[str, Positive] = {
-        "kidneys": 32.0, "parotids": 25.0, "submandibulars": 25.0, "lacrimals": 25.0,
-        "liver": 31.0, "spleen": 35.0, "marrow": 25.0, "lesions": 52.0,
-        "remainder": 11.0, "lungs": 11.0, "bladder": 11.0,
-    }  # fmt: skip
+    uptake_half_time_h: dict[str, Positive] = UPTAKE_HALF_TIME_H
+    population_t_eff_h: dict[str, Positive] = POPULATION_T_EFF_H
     population_t_eff_cv: Fraction = 0.25
     tail_flag: Fraction = 0.40
+
+    @field_validator("uptake_half_time_h", "population_t_eff_h", mode="before")
+    @classmethod
+    def _organs_left_out_keep_their_default(cls, given: Any, info: ValidationInfo) -> Any:
+        defaults = {"uptake_half_time_h": UPTAKE_HALF_TIME_H, "population_t_eff_h": POPULATION_T_EFF_H}
+        return {**defaults[str(info.field_name)], **given} if isinstance(given, Mapping) else given
 
 
 class DoseSettings(Section):

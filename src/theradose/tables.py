@@ -35,7 +35,7 @@ MANIFEST = Schema(
         text("session"),
         text("modality", one_of=("pet", "ct", "spect", "mask")),
         Column("time_h", empty=True),
-        text("file"),
+        Column("file", TEXT, pattern=r"(?!/)(?!.*\.\.).+"),
         text("sha256"),
         Column("n_bytes", WHOLE, low=1),
     ),

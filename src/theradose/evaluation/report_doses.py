@@ -146,6 +146,12 @@ def _middle(errors: "pd.Series[float]") -> str:
     return percent(float(errors.median()), signed=True)
 
 
+BEST_CASE = (
+    "This is the best case: the virtual camera blurs with the very Gaussian, mask and uptake phases that the "
+    "correction and the fits assume."
+)
+
+
 def recovery_section(study: StudyResults) -> dict[str, Any] | None:
     """Return what the page on planted against recovered shows, None for real patients."""
     table = recovery_frame(study)
@@ -160,6 +166,7 @@ def recovery_section(study: StudyResults) -> dict[str, Any] | None:
             f"{kidneys['patient'].nunique()} patients after recovery correction, "
             f"{percent(float(kidneys['error_uncorrected'].mean()), signed=True)} without it."
         )
+    lead += " " + BEST_CASE
     figure = as_svg(
         recovery(table),
         "Planted against recovered time-integrated activity",

@@ -74,6 +74,6 @@ def summary(study: StudyResults) -> str:
         *experiment_lines(study),
         f"Report      {(study.root / 'report' / 'index.html').as_posix()}",
         "Runs        make ui opens the experiments in MLflow" if study.verdicts else "",
-        f"Exit codes  {EXIT_CODES}",
+        f"Exit codes  of the theradose command: {EXIT_CODES}",
     ]
     return "\n".join(line for line in lines if line) + "\n"
