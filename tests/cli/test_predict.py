@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 
 from theradose.cli.predict import predict
 from theradose.cohort.layout import Dataset
-from theradose.errors import DataError
+from theradose.errors import EXIT_QUARANTINED, EXIT_REFUSED, DataError
 from theradose.features.covariates import assemble
 from theradose.features.patient import patient_features
 from theradose.features.presets import preset_from
@@ -151,3 +151,19 @@ def test_model_that_does_not_carry_its_presets_is_refused(tmp_path, model):
     (tmp_path / "model/weights.safetensors").write_bytes((model / "weights.safetensors").read_bytes())
     with pytest.raises(DataError, match="how its features are extracted"):
         call(tmp_path / "data", tmp_path / "model")
+
+
+def test_one_bad_patient_does_not_stop_the_others(tmp_path, model):
+    data = cohort(tmp_path, {"bad": 12.0, "good": 12.0})
+    data.image_file("bad", "pet").unlink()
+    result = call(tmp_path, model, "--json")
+    report = json.loads(result.stdout)
+    assert result.exit_code == EXIT_QUARANTINED
+    assert [patient["patient"] for patient in report["patients"]] == ["good"]
+    (refused,) = report["refused"]
+    assert refused["patient"] == "bad"
+    assert "missing" in refused["reason"]
+    data.image_file("good", "pet").unlink()
+    result = call(tmp_path, model)
+    assert result.exit_code == EXIT_REFUSED
+    assert "Patient good: refused" in result.stdout

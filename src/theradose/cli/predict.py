@@ -26,11 +26,11 @@ def _model_folder(address: str) -> Path:
     return Path(address)
 
 
-def _covariates(data: "Dataset", trained: "Trained") -> "pd.DataFrame":
-    """Extract from the patients' images what the model was trained on, with the presets it carries."""
+def _covariates(data: "Dataset", trained: "Trained") -> tuple["pd.DataFrame | None", dict[str, str]]:
+    """Extract what the model was trained on, with the presets it carries; also say who was refused, and why."""
     import pandas as pd
 
-    from theradose.errors import DataError
+    from theradose.errors import DataError, TheradoseError
     from theradose.features.covariates import assemble, pre_therapy_columns
     from theradose.features.patient import patient_features
     from theradose.features.presets import preset_from
@@ -45,18 +45,20 @@ def _covariates(data: "Dataset", trained: "Trained") -> "pd.DataFrame":
     presets = {m: preset_from(content, m, f"{m} of the model") for m, content in radiomics["presets"].items()}
     participants = pre_therapy_columns(data.participants())[0]
     weights = participants.set_index("patient")["weight_kg"]
-    tables = [
-        patient_features(
-            data,
-            str(patient),
-            weight_kg=float(weight),
-            presets=presets,
-            organs=organs,
-            min_voxels=radiomics["settings"]["min_voxels"],
-        )
-        for patient, weight in weights.items()
-    ]
-    return assemble(pd.concat(tables, ignore_index=True), participants, list(weights.index), organs)[0]
+    min_voxels = radiomics["settings"]["min_voxels"]
+    tables: dict[str, pd.DataFrame] = {}
+    refused: dict[str, str] = {}
+    for patient, weight in weights.items():
+        name = str(patient)
+        try:
+            tables[name] = patient_features(
+                data, name, weight_kg=float(weight), presets=presets, organs=organs, min_voxels=min_voxels
+            )
+        except TheradoseError as error:
+            refused[name] = str(error)
+    if not tables:
+        return None, refused
+    return assemble(pd.concat(tables.values(), ignore_index=True), participants, list(tables), organs)[0], refused
 
 
 def _number(value: float) -> float | None:
@@ -91,7 +93,7 @@ def _report(data: "Dataset", trained: "Trained") -> dict[str, Any]:
     from theradose.vocabulary import RESEARCH_USE_ONLY
 
     require_organ_dose(trained)
-    found = predict_new(trained, _covariates(data, trained))
+    covariates, refused = _covariates(data, trained)
     given = data.participants().set_index("patient")["administered_mbq"]
     patients = [
         {
@@ -100,11 +102,16 @@ def _report(data: "Dataset", trained: "Trained") -> dict[str, Any]:
             "administered_mbq": _number(given[patient]),
             "organs": [_organ(row, given[patient] / 1000.0) for row in rows.itertuples()],
         }
-        for patient, rows in found.groupby("patient", sort=True)
+        for patient, rows in ([] if covariates is None else predict_new(trained, covariates).groupby("patient"))
     ]
     card = trained.card
     model = {"experiment": card["experiment"], "predictor": card["predictor"], "interval": card["interval"]}
-    return {"notice": RESEARCH_USE_ONLY, "model": model, "patients": patients}
+    return {
+        "notice": RESEARCH_USE_ONLY,
+        "model": model,
+        "patients": patients,
+        "refused": [{"patient": patient, "reason": reason} for patient, reason in refused.items()],
+    }
 
 
 def _cell(values: dict[str, float | None], digits: int) -> str:
@@ -118,6 +125,7 @@ def _show(report: dict[str, Any]) -> None:
     model = report["model"]
     print(report["notice"])
     print(f"Model {model['experiment']}/{model['predictor']}; intervals are made to cover {model['interval']:.0%}")
+    print("The dose is set a little below the median, where the expected percentage error is smallest.")
     for patient in report["patients"]:
         given = patient["administered_mbq"]
         words = "unknown activity" if given is None else f"{given:.0f} MBq"
@@ -131,6 +139,8 @@ def _show(report: dict[str, Any]) -> None:
             reasons = "; ".join(organ["reasons"])
             line = LINE.format(organ["organ"], _cell(per_gbq, 3), median, _cell(gy, 2), reasons)
             print(line.rstrip())
+    for patient in report["refused"]:
+        print(f"\nPatient {patient['patient']}: refused. {patient['reason']}")
 
 
 def predict(
@@ -141,8 +151,9 @@ def predict(
     model: Annotated[str, typer.Option(help="Model folder, or a registered model such as models:/NAME@champion.")],
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Predict dose per organ with an interval for new patients, and say where the prediction is in doubt."""
+    """Predict dose per organ with an interval for new patients, say where in doubt; code 3 when some were refused."""
     from theradose.cohort.layout import Dataset
+    from theradose.errors import EXIT_QUARANTINED, EXIT_REFUSED
     from theradose.models.store import load_model
 
     report = _report(Dataset(folder), load_model(_model_folder(model)))
@@ -150,3 +161,5 @@ def predict(
         print(json.dumps(report, indent=2, allow_nan=False))
     else:
         _show(report)
+    if report["refused"]:
+        raise typer.Exit(EXIT_QUARANTINED if report["patients"] else EXIT_REFUSED)
