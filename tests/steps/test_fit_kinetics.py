@@ -8,6 +8,8 @@ import pytest
 
 from theradose.errors import SettingsError
 from theradose.physics.kinetic_models import curve_mbq
+from theradose.settings import KineticsSettings
+from theradose.steps.fit_kinetics import options
 from theradose.tables import TAC, TIAC, read_table, write_table
 
 
@@ -73,8 +75,15 @@ def test_one_scan_is_flagged_as_such(tmp_path, hand_made) -> None:
     assert fits.loc[0, "reason"].startswith("too_few_points")
 
 
-def test_missing_population_half_life_is_an_error(tmp_path, hand_made) -> None:
+def test_missing_population_half_life_is_an_error() -> None:
+    settings = KineticsSettings().model_copy(update={"population_t_eff_h": {"kidneys": 30.0}})
+    assert options(settings, "kidneys", 159.5)["t_eff_h"] == 30.0
+    with pytest.raises(SettingsError, match=r"population_t_eff_h.liver"):
+        options(settings, "liver", 159.5)
+
+
+def test_an_organ_the_study_leaves_out_keeps_its_declared_half_life(tmp_path, hand_made) -> None:
     case = hand_made.make(tmp_path)
     tac = write_tac(tmp_path / "tac.tsv", {"liver": [(24.0, 10.0)]})
-    with pytest.raises(SettingsError, match=r"population_t_eff_h.liver"):
-        hand_made.fitted(case, tac, population_t_eff_h={"kidneys": 30.0})
+    table = read_table(hand_made.fitted(case, tac, population_t_eff_h={"kidneys": 30.0}), TIAC)
+    assert table["t_eff_h"].tolist() == [KineticsSettings().population_t_eff_h["liver"]]
