@@ -87,10 +87,10 @@ def jobs_of(said):
     return {name: int(count) for name, count in rows}
 
 
-def copy_project(target):
-    """Copy what a run needs into a folder."""
+def copy_project(target, origin=ROOT):
+    """Copy what a run needs, without anything it has made, into a folder."""
     for name in PARTS:
-        source = ROOT / name
+        source = origin / name
         if source.is_dir():
             shutil.copytree(source, target / name, ignore=IGNORED)
         else:
