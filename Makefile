@@ -23,9 +23,9 @@ CONFIG ?= config/demo.yaml
 SNAKEMAKE = snakemake --configfile $(CONFIG) --cores $(CORES)
 PORT ?= 5000
 
-.PHONY: help demo quick resume test test-all lint format ui record pull schema docs workflow-report lock clean env real
+.PHONY: help demo quick resume test test-all benchmark-uncertainty benchmark-fits benchmark-dose monte-carlo kernels validate lint format ui record pull schema docs workflow-report lock clean env real
 help:            ## show this list
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 18
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 24
 
 env: $(READY)    ## create or refresh the environment .venv from the lock
 $(READY): requirements.in requirements-dev.in constraints.txt pyproject.toml
@@ -51,6 +51,25 @@ test: env        ## unit tests, architecture and workflow tests: seconds to a fe
 
 test-all: env    ## the same and the slow ones: whole studies, kill -9, versions
 	pytest -m ""
+
+benchmark-uncertainty: env ## figures of the uncertainty budget beside their bars (2 to 3 minutes)
+	python benchmarks/uncertainty.py
+
+benchmark-fits: env ## figures of the time-activity fits beside their bars (4 minutes of one core)
+	python benchmarks/kinetics.py
+
+benchmark-dose: env ## figures of the dose engine beside their bars, and what shortcuts cost (1 minute of one core)
+	python benchmarks/dose.py
+
+monte-carlo: env ## add the Monte Carlo package (GPL-3) to the environment: dose.engine: monte_carlo, kernels, validate
+	$(PIP) install scripts/monte_carlo
+
+kernels: monte-carlo ## make the table of dose point kernels again by Monte Carlo (one to two hours of one core)
+	python scripts/monte_carlo/make_kernels.py --parts .kernels
+	python scripts/monte_carlo/make_kernels.py --parts .kernels --join
+
+validate: monte-carlo ## compare kernels, spheres and the engine `kernel` with direct Monte Carlo
+	python scripts/monte_carlo/validate.py
 
 lint: env        ## ruff, mypy, snakefmt and the workflow's own linter
 	ruff check .

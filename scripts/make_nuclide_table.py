@@ -5,6 +5,7 @@ Energies are sums of energy times yield over the lines of an emission, beta part
 """
 
 import json
+import math
 from importlib.metadata import version
 from pathlib import Path
 
@@ -25,15 +26,16 @@ COLUMNS = {
 }
 LEAST_BRANCH = 1e-3
 HEADER = f"""\
-# Radionuclides: half-life and energy emitted per decay of the nuclide alone, without its progeny.
+# Radionuclides and their radioactive progeny: half-life and energy emitted per decay of the nuclide alone.
 # Source: ICRP Publication 107 (2008), Nuclear Decay Data for Dosimetric Calculations, Ann. ICRP 38(3),
 #   as held by the package icrp107-database {version("icrp107-database")} (LGPL-3.0); edition ICRP-107.
 # Notice: the decay data are the work of the International Commission on Radiological Protection; see NOTICE.
 # Made by scripts/make_nuclide_table.py; do not edit by hand.
 # half_life_h: h. electron_kev: beta particles (mean energies), conversion and Auger electrons. photon_kev: gamma, X,
 #   annihilation. alpha_kev: alpha particles. recoil_kev: nuclei that recoil from alpha decay. All keV per decay.
-# progeny: radioactive progeny with shorter half-lives and at least {LEAST_BRANCH:g} per decay (chains of ICRP-107 from
-#   the package radioactivedecay), separated by blanks; their energies stand in no column.
+# progeny: radioactive progeny with shorter half-lives and at least {LEAST_BRANCH:g} per decay, separated by blanks;
+#   their energies stand in their own rows. daughters: direct radioactive daughters, long-lived ones too, each with its
+#   branching fraction of at least {LEAST_BRANCH:g}. Both are chains of ICRP-107 from the package radioactivedecay.
 """
 
 
@@ -48,17 +50,26 @@ def energy_kev(record: dict, emissions: tuple[str, ...]) -> float:
     return 1000 * sum(mev * share for kind in emissions for mev, share in record["emissions"][kind])
 
 
-def progeny(name: str) -> list[str]:
-    """Return the radioactive progeny that grow in while the nuclide decays, in the order of the chain."""
-    limit_h = radioactivedecay.Nuclide(name).half_life("h")
+def half_life_h(name: str) -> float:
+    """Return the half-life in h; infinite for a stable nuclide."""
+    return float(radioactivedecay.Nuclide(name).half_life("h"))
+
+
+def daughters(name: str) -> dict[str, float]:
+    """Return the direct radioactive daughters of a nuclide and the part of its decays that makes each."""
+    node = radioactivedecay.Nuclide(name)
+    pairs = zip(node.progeny(), node.branching_fractions(), strict=True)
+    return {child: branch for child, branch in pairs if branch >= LEAST_BRANCH and half_life_h(child) < math.inf}
+
+
+def descendants(name: str, below_h: float = math.inf) -> list[str]:
+    """Return the radioactive progeny, in the order of the chain, through nuclides with half-lives below a limit."""
     found: dict[str, float] = {}
     waiting = [(name, 1.0)]
     while waiting:
         parent, share = waiting.pop(0)
-        node = radioactivedecay.Nuclide(parent)
-        for child, branch in zip(node.progeny(), node.branching_fractions(), strict=True):
-            short = radioactivedecay.Nuclide(child).half_life("h") < limit_h
-            if short and share * branch >= LEAST_BRANCH and child not in found:
+        for child, branch in daughters(parent).items():
+            if half_life_h(child) < below_h and share * branch >= LEAST_BRANCH and child not in found:
                 found[child] = share * branch
                 waiting.append((child, share * branch))
     return list(found)
@@ -66,12 +77,14 @@ def progeny(name: str) -> list[str]:
 
 def table() -> str:
     """Return the whole text of the table."""
-    lines = [",".join(("name", "half_life_h", *COLUMNS, "progeny"))]
-    for name in NUCLIDES:
+    lines = [",".join(("name", "half_life_h", *COLUMNS, "progeny", "daughters"))]
+    for name in dict.fromkeys((*NUCLIDES, *(child for head in NUCLIDES for child in descendants(head)))):
         record = decay_data(name)
-        half_life_h = record["half_life"] * HOURS[record["time_unit"]]
+        hours = record["half_life"] * HOURS[record["time_unit"]]
         energies = [f"{energy_kev(record, kinds):.6g}" for kinds in COLUMNS.values()]
-        lines.append(",".join((name, f"{half_life_h:.10g}", *energies, " ".join(progeny(name)))))
+        progeny = " ".join(descendants(name, below_h=hours))
+        pairs = " ".join(f"{child}:{branch:.6g}" for child, branch in daughters(name).items())
+        lines.append(",".join((name, f"{hours:.10g}", *energies, progeny, pairs)))
     return HEADER + "\n".join(lines) + "\n"
 
 

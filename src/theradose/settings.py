@@ -53,14 +53,17 @@ class CheckSettings(Section):
 
 
 class QuantifySettings(Section):
-    """From SPECT images to activity in VOIs: registration of time points and correction of spill-over."""
+    """From SPECT images to activity in VOIs: registration, correction of spill-over, relative uncertainties."""
 
     register_time_points: bool = False
     max_shift_mm: Positive = 50.0
     min_overlap: Fraction = 0.5
     recovery: Literal["none", "coefficient", "geometric_transfer"] = "geometric_transfer"
     fwhm_mm: Positive | None = None
-    calibration_uncertainty: Fraction = 0.03
+    calibration_uncertainty: Fraction = 0.03  # common to all scans
+    scan_variation: Fraction = 0.03  # new in each scan
+    fwhm_uncertainty: Fraction = 0.05
+    outline_fwhm_mm: Positive = 2.0  # resolution of the image on which VOIs were outlined
     decay_reference: Literal["as_declared", "administration", "scan_start", "none"] = "as_declared"
 
 
@@ -96,7 +99,7 @@ class KineticsSettings(Section):
 class DoseSettings(Section):
     """The dose engine and the density that turns VOI volume into mass."""
 
-    engine: str = "local"
+    engine: str = "kernel"
     density_g_per_ml: Annotated[float, Field(gt=0.2, lt=3)] = 1.04
     dvh_bins: Annotated[int, Field(ge=10, le=1000)] = 100
 

@@ -10,7 +10,7 @@ import pandas as pd
 from theradose.columns import TEXT, WHOLE, Column, Schema, checked, quantity, text
 from theradose.errors import DataError, Where
 from theradose.provenance import write_atomically
-from theradose.vocabulary import PARTITIONS, PATIENT_ID, PATIENT_STATUS, SEVERITIES
+from theradose.vocabulary import BUDGET_STEPS, CHAIN_COLUMNS, PARTITIONS, PATIENT_ID, PATIENT_STATUS, SEVERITIES
 
 FORMULA_STARTS = ("=", "+", "@", "\t", "\r", "-")
 
@@ -57,6 +57,7 @@ TAC = Schema(
         PATIENT, CYCLE, VOI, quantity("time_h"), quantity("activity_mbq"), quantity("activity_std_mbq"),
         quantity("activity_uncorrected_mbq"), quantity("recovery_coefficient"), quantity("spill_in_mbq"),
         quantity("volume_ml"), text("correction"), text("flags", empty=True),
+        *(quantity(name, empty=True) for name in CHAIN_COLUMNS),
     ),
     ("patient", "cycle", "voi", "time_h"),
 )  # fmt: skip
@@ -75,11 +76,18 @@ ORGAN_DOSE = Schema(
     (
         PATIENT, CYCLE, VOI, text("level", one_of=("voi", "organ")), NUCLIDE, text("engine"), quantity("mass_g"),
         quantity("volume_ml"), quantity("tia_mbq_h"), quantity("tia_uncorrected_mbq_h"), quantity("dose_gy"),
-        quantity("dose_std_gy"), quantity("dose_uncorrected_gy"), quantity("dose_voxel_gy"),
+        quantity("dose_std_gy"), quantity("dose_uncorrected_gy"), quantity("dose_cross_gy"),
+        quantity("dose_voxel_gy"),
         quantity("dose_gy_per_gbq"), text("flags", empty=True),
     ),
     ("patient", "cycle", "voi", "level", "radionuclide"),
 )  # fmt: skip
+LEVEL = text("level", one_of=("voi", "organ"))
+BUDGET = Schema(
+    "budget",
+    (PATIENT, CYCLE, VOI, LEVEL, text("step", one_of=BUDGET_STEPS), quantity("relative_std")),
+    ("patient", "cycle", "voi", "level", "step"),
+)
 DVH = Schema("dvh", (PATIENT, CYCLE, VOI, quantity("dose_gy"), quantity("volume_fraction")), ())
 SPLITS = Schema(
     "splits",
@@ -197,7 +205,7 @@ LATENTS = Schema("latents", (PATIENT, text("voi", empty=True), text("name"), Col
 SCHEMAS: dict[str, Schema] = {
     schema.name: schema
     for schema in (
-        PARTICIPANTS, MANIFEST, FAULTS, PATIENTS, TAC, TIAC, ORGAN_DOSE, DVH, SPLITS, FEATURES, COVARIATES,
+        PARTICIPANTS, MANIFEST, FAULTS, PATIENTS, TAC, TIAC, ORGAN_DOSE, BUDGET, DVH, SPLITS, FEATURES, COVARIATES,
         COVARIATE_MANIFEST, PREDICTIONS, METRICS, TRIALS, HISTORY, EXPERIMENTS, IMAGES, DRAWS, PAIRS, QC, TRUTH_VOI,
         RECOVERY_CHECK, LATENTS,
     )

@@ -10,6 +10,12 @@ UNITS = {"pet": "Bq/mL", "spect": "Bq/mL", "ct": "HU", "mask": "label"}
 PATIENT_STATUS = ("ok", "flagged", "quarantined", "excluded")
 PARTITIONS = ("train", "validation", "test")
 SEVERITIES = ("ERROR", "WARN", "NOTE")
+# Steps of the uncertainty budget of a dose, in the order in which they follow from each other, and what the budget
+# needs of a VOI beside its curve.
+BUDGET_STEPS = ("volume", "recovery", "calibration", "counts", "activity", "fit", "tia", "s", "dose")
+CHAIN_COLUMNS = (
+    "volume_relative_std", "recovery_slope", "recovery_relative_std", "counts_slope", "calibration_relative_std",
+)  # fmt: skip
 PATIENT_ID = r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}"
 
 
@@ -25,32 +31,46 @@ class Quantity:
 
 QUANTITIES: dict[str, Quantity] = {
     "activity_mbq": Quantity("MBq", None, None, "activity in the VOI at the time of the scan, recovery-corrected"),
-    "activity_std_mbq": Quantity("MBq", 0, None, "standard uncertainty of activity_mbq"),
+    "activity_std_mbq": Quantity("MBq", 0, None, "standard uncertainty of activity_mbq that is this scan's alone"),
     "activity_uncorrected_mbq": Quantity("MBq", None, None, "activity in the VOI as the image shows it"),
     "administered_mbq": Quantity("MBq", 1, 20000, "activity administered for the therapy cycle"),
     "administered_pet_mbq": Quantity("MBq", 1, 1000, "activity administered for the PET"),
     "age_y": Quantity("y", 0, 120, "age at therapy"),
+    "alpha_beta_gy": Quantity("Gy", 0, None, "dose at which linear and quadratic cell kill are equal"),
+    "bed_gy": Quantity("Gy", 0, None, "biologically effective dose, the sum over cycles"),
+    "calibration_relative_std": Quantity("1", 0, None, "standard uncertainty of the calibration, common to all scans"),
+    "counts_slope": Quantity("1", 0, None, "relative change of counts per relative change of the volume"),
+    "dose_cross_gy": Quantity("Gy", 0, None, "part of dose_gy that comes from outside the VOI"),
     "dose_gy": Quantity("Gy", 0, None, "mean absorbed dose, from recovery-corrected activity"),
     "dose_gy_per_gbq": Quantity("Gy/GBq", 0, None, "mean absorbed dose per administered activity"),
+    "dose_rbe_gy": Quantity("Gy", 0, None, "RBE-weighted dose: alphas and recoils times 5"),
     "dose_std_gy": Quantity("Gy", 0, None, "standard uncertainty of dose_gy"),
     "dose_uncorrected_gy": Quantity("Gy", 0, None, "mean absorbed dose without recovery correction"),
     "dose_voxel_gy": Quantity("Gy", 0, None, "mean of the dose map inside the VOI"),
+    "eqd2_gy": Quantity("Gy", 0, None, "dose in fractions of 2 Gy with the same BED"),
     "egfr_ml_min": Quantity("mL/min/1.73 m2", 1, 200, "estimated glomerular filtration rate"),
     "height_cm": Quantity("cm", 100, 230, "body height"),
     "mass_g": Quantity("g", 0, None, "mass of the VOI"),
+    "recovery_relative_std": Quantity("1", 0, None, "standard uncertainty of the recovery, without that of the volume"),
+    "recovery_slope": Quantity("1", None, None, "relative change of recovery per relative change of the volume"),
+    "relative_std": Quantity("1", 0, None, "standard uncertainty over value"),
     "recovery_coefficient": Quantity("1", 0, None, "part of the VOI's own activity that the image shows inside it"),
     "spill_in_mbq": Quantity("MBq", None, None, "activity seen in the VOI that lies outside it"),
     "suv_bw": Quantity("g/mL", 0, None, "standardised uptake value, body weight"),
+    "t_repair_h": Quantity("h", 0, None, "half-time of the repair of sublethal damage"),
     "t_eff_h": Quantity("h", 0, None, "effective half-life of the slowest phase"),
     "tail_fraction": Quantity("1", 0, 1, "part of the TIA after the last scan"),
+    "tia_in_air_fraction": Quantity("1", 0, 1, "part of the TIA in voxels whose CT number is that of air"),
     "tia_mbq_h": Quantity("MBq.h", 0, None, "time-integrated activity"),
-    "tia_std_mbq_h": Quantity("MBq.h", 0, None, "standard uncertainty of tia_mbq_h"),
+    "tia_outside_ct_fraction": Quantity("1", 0, 1, "part of the TIA that the CT does not cover"),
+    "tia_std_mbq_h": Quantity("MBq.h", 0, None, "standard uncertainty of tia_mbq_h, by noise of scans and fit"),
     "tia_uncorrected_mbq_h": Quantity("MBq.h", 0, None, "time-integrated activity without recovery correction"),
     "tiac_h": Quantity("h", 0, None, "time-integrated activity coefficient: TIA / administered activity"),
     "tiac_std_h": Quantity("h", 0, None, "standard uncertainty of tiac_h"),
     "time_h": Quantity("h", -1000, 1000, "time after administration"),
     "volume_fraction": Quantity("1", 0, 1, "part of the VOI that gets at least the dose"),
     "volume_ml": Quantity("mL", 0, None, "volume of the VOI"),
+    "volume_relative_std": Quantity("1", 0, None, "standard uncertainty of the volume of the VOI, over it"),
     "weight_kg": Quantity("kg", 20, 250, "body weight"),
 }
 
@@ -93,7 +113,10 @@ FLAGS: dict[str, str] = {
     "tail_over_40_percent": "more than 40 % of the TIA lies after the last scan",
     "population_half_life": "the fit was refused and a declared population half-life took its place",
     "single_time_point": "one scan only: the half-life is the population's",
+    "outside_validity_window": "outside 0.75 to 2.5 effective half-lives, where Haenscheid's method holds",
+    "physical_tail": "activity behind the last scan is taken to decay physically, without washout",
     "implausible_dose": "dose per activity above what is seen in patients",
+    "kernel_in_lung": "most of what surrounds the VOI is lung, where the kernel engine is not valid",
     "negative_activity": "a corrected activity was negative and set to zero",
     "small_voi": "fewer than 8 voxels: recovery correction is unreliable",
     "rc_unstable": "the recovery correction changes the activity more than threefold",

@@ -8,14 +8,19 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from theradose.cohort.budget import budget_of
+from theradose.cohort.doses import dose_rows, flags_of
 from theradose.cohort.layout import Dataset
 from theradose.evaluation.labels import recovery_check
 from theradose.imaging.grid import Grid
 from theradose.imaging.nifti import write_volume
 from theradose.imaging.volume import Volume
+from theradose.physics.dose import VoiDose
 from theradose.physics.kinetics import fit_or_population
+from theradose.physics.recovery_curve import volume_relative_std
 from theradose.provenance import sha256_file, write_provenance
 from theradose.tables import (
+    BUDGET,
     DVH,
     FAULTS,
     FEATURES,
@@ -30,7 +35,7 @@ from theradose.tables import (
     TRUTH_VOI,
     write_table,
 )
-from theradose.vocabulary import organ_of
+from theradose.vocabulary import CHAIN_COLUMNS, organ_of
 
 GRID = Grid((24, 16, 20), (16.0, 16.0, 16.0), (-152.0, -120.0, -184.0))
 BOXES = {  # label: centre (z, y, x) and half size in voxels
@@ -122,6 +127,16 @@ def write_check(root, people):
     return table
 
 
+def how_well_known(volume_ml, rc):
+    """Return how well a VOI is known, in the order of CHAIN_COLUMNS: 4.8 mm voxels, rc = 1/(1 + k v^-n)."""
+    outline = volume_relative_std(volume_ml, voxel_mm=4.8, fwhm_mm=2.0)
+    known = {
+        "volume_relative_std": outline, "recovery_slope": 0.45 * (1 - rc), "recovery_relative_std": 0.1 * (1 - rc),
+        "counts_slope": 0.5, "calibration_relative_std": 0.03,
+    }  # fmt: skip
+    return [known[name] for name in CHAIN_COLUMNS]
+
+
 def curves(truth, rng, times_h=TIMES_H, rising=()):
     """Return TAC and TIAC tables of planted VOIs: noisy points, blurred without correction, refused where they rise."""
     tac, tiac = [], []
@@ -134,22 +149,10 @@ def curves(truth, rng, times_h=TIMES_H, rising=()):
         noise = 0.03 + 0.05 / math.sqrt(volume)
         measured = clean * (1 + noise * rng.standard_normal(len(t)))
         for time, value in zip(t, measured, strict=True):
-            tac.append(
-                (
-                    row["patient"],
-                    1,
-                    row["voi"],
-                    time,
-                    value,
-                    noise * value,
-                    rc * value,
-                    rc,
-                    0.0,
-                    volume,
-                    "geometric_transfer",
-                    "",
-                )
-            )
+            tac.append((
+                row["patient"], 1, row["voi"], time, value, noise * value, rc * value, rc, 0.0, volume,
+                "geometric_transfer", "", *how_well_known(volume, rc),
+            ))  # fmt: skip
         fit = fit_or_population(
             t, measured, noise * measured, half_life_h=HALF_LIFE_H, t_eff_h=60.0, t_eff_cv=0.25, models=("mono", "bi")
         )
@@ -161,21 +164,38 @@ def curves(truth, rng, times_h=TIMES_H, rising=()):
     return pd.DataFrame(tac, columns=TAC.names()), pd.DataFrame(tiac, columns=TIAC.names())
 
 
-def doses(tiac, truth):
-    """Return the organ dose table of fitted VOIs, per VOI and per organ."""
-    both = tiac.merge(truth[["patient", "voi", "mass_g"]], on=["patient", "voi"])
-    both["organ"] = both["voi"].map(organ_of)
-    rows = []
-    for level, name in (("voi", "voi"), ("organ", "organ")):
-        for (patient, voi), own in both.groupby(["patient", name]):
-            mass, tia, plain = own["mass_g"].sum(), own["tia_mbq_h"].sum(), own["tia_uncorrected_mbq_h"].sum()
-            dose = 0.0853 * tia / mass
-            flags = ";".join(sorted(set(filter(None, own["flags"]))))
-            rows.append((
-                patient, 1, voi, level, "Lu-177", "local", mass, mass / 1.04, tia, plain, dose, 0.1 * dose,
-                0.0853 * plain / mass, dose, dose / 7.4, flags,
-            ))  # fmt: skip
-    return pd.DataFrame(rows, columns=ORGAN_DOSE.names())
+CROSS_SHARE = 0.02
+MAP_OVER_S = {"kidneys": 1.01, "liver": 0.995, "lesions": 0.92}
+
+
+def voi_doses(tiac, mass_g):
+    """Return VOI -> dose of a patient by local deposition and a fixed share of cross-dose."""
+    found = {}
+    for row in tiac.to_dict("records"):
+        mass, s = mass_g[row["voi"]], 0.0853 / mass_g[row["voi"]]
+        dose, plain = s * row["tia_mbq_h"], s * row["tia_uncorrected_mbq_h"]
+        found[row["voi"]] = VoiDose(
+            organ_of(row["voi"]), mass / 1.04, mass, row["tia_mbq_h"], row["tia_uncorrected_mbq_h"], dose,
+            s * row["tia_std_mbq_h"], plain, CROSS_SHARE * dose,
+        )  # fmt: skip
+    return found
+
+
+def doses(tac, tiac, truth):
+    """Return the tables of organ doses and of their budgets, per VOI and per organ, as the step would write them."""
+    rows, budgets = [], []
+    for patient, fits in tiac.groupby("patient"):
+        mass_g = truth[truth["patient"] == patient].set_index("voi")["mass_g"]
+        parts, points = voi_doses(fits, mass_g), tac[tac["patient"] == patient]
+        voxels = {
+            voi: np.full(round(d.volume_ml / GRID.voxel_ml), MAP_OVER_S[d.organ] * d.dose_uncorrected_gy)
+            for voi, d in parts.items()
+        }
+        budget, key = budget_of(points, fits, parts), {"patient": patient, "cycle": 1}
+        made = dose_rows(parts, voxels, flags_of(points, fits), 7400.0, budget)
+        rows += [{**key, "radionuclide": "Lu-177", "engine": "kernel", **row} for row in made]
+        budgets += [{**key, **row} for row in budget.rows()]
+    return pd.DataFrame(rows, columns=ORGAN_DOSE.names()), pd.DataFrame(budgets, columns=BUDGET.names())
 
 
 def write_dose_images(root, data, patients, organ_dose):
@@ -211,7 +231,8 @@ def write_dosimetry(root, data, truth, patients, rng, **changes):
     rows = rows[(rows["modality"] == "spect") & rows["patient"].isin(patients)]
     images = rows.assign(cycle=1, role="spect")[IMAGES.names()]
     write_table(images, root / "quantify/chunk-0/images.tsv", IMAGES)
-    organ_dose = doses(tiac, truth)
+    organ_dose, budget = doses(tac, tiac, truth)
+    write_table(budget, root / "dose/budget.tsv", BUDGET)
     write_table(organ_dose, root / "dose/organ_dose.tsv", ORGAN_DOSE)
     write_dose_images(root, data, patients, organ_dose)
     write_provenance(root / "dose/chunk-0", "split", [data.manifest_file], {})
@@ -269,18 +290,7 @@ def write_radiomics(folder):
     write_table(people, root / "check/patients.tsv", PATIENTS)
     write_table(pd.DataFrame(columns=FAULTS.names()), root / "check/faults.tsv", FAULTS)
     rows = [
-        (
-            patient,
-            "ses-pre",
-            "pet",
-            1.0,
-            "lesions",
-            image,
-            "glcm",
-            feature,
-            value,
-            "ok" if value > 0 else "VOI too small",
-        )
+        (patient, "ses-pre", "pet", 1.0, "lesions", image, "glcm", feature, value, "ok" if value > 0 else "too small")
         for patient in patients
         for image in ("original", "log-sigma-8-mm")
         for feature, value in (("Contrast", 3.2), ("Energy", np.nan))

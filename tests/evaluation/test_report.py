@@ -19,6 +19,7 @@ from theradose.evaluation.results import StudyResults, resolve
 from theradose.imaging.grid import Grid
 from theradose.imaging.volume import Volume
 from theradose.provenance import sha256_file
+from theradose.settings import QuantifySettings
 
 ALL = ["cohort", "data", "patients", "doses", "recovery", "experiments", "cards", "methods", "provenance"]
 
@@ -226,6 +227,29 @@ def test_methods_name_settings_versions_and_seed(study):
         str(study.settings.seed),
     ):
         assert wanted in text
+
+
+def test_methods_name_the_engine_that_made_the_doses_and_what_was_assumed_of_uncertainty(study):
+    quantify = QuantifySettings(
+        calibration_uncertainty=0.041, scan_variation=0.017, fwhm_uncertainty=0.073, outline_fwhm_mm=3.5
+    )
+    settings = study.settings.model_copy(update={"quantify": quantify})
+    text = methods_text(StudyResults(settings, study.data_root, study.root))
+    for wanted in (
+        "4.1 % of the calibration, common to all scans (calibration_uncertainty)",
+        "1.7 % of each scan on its own (scan_variation)",
+        "7.3 % of the camera's resolution (fwhm_uncertainty)",
+        "images of 3.5 mm full width at half maximum (outline_fwhm_mm)",
+        "engine “kernel”",
+        "Cross-dose, what a VOI gets from outside it, came from the same engine",
+    ):
+        assert wanted in text
+    earlier = StudyResults(study.settings, study.data_root, study.root)
+    earlier.__dict__["organs"] = study.organs.assign(engine="local")
+    text = methods_text(earlier)
+    assert "Dose from outside a VOI was not counted." in text
+    assert "photons were taken to leave the body" in text
+    assert "sphere" not in text
 
 
 def test_provenance_holds_the_hash_of_the_manifest(study):

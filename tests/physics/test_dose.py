@@ -13,6 +13,7 @@ from theradose.physics.dose import (
     voi_dose,
     voxel_tia_mbq_h,
 )
+from theradose.physics.engines import dose_engine
 from theradose.physics.nuclides import nuclide
 
 LU = nuclide("Lu-177")
@@ -21,7 +22,7 @@ LU = nuclide("Lu-177")
 def kidney(volume_ml, tia, std):
     return voi_dose(
         "kidneys", volume_ml=volume_ml, density_g_per_ml=1.04, tia_mbq_h=tia, tia_std_mbq_h=std,
-        tia_uncorrected_mbq_h=0.8 * tia, nuclide=LU,
+        tia_uncorrected_mbq_h=0.8 * tia, nuclide=LU, engine=dose_engine("local"),
     )  # fmt: skip
 
 
@@ -34,6 +35,17 @@ def test_organ_is_energy_over_mass_of_its_parts() -> None:
     assert both.dose_uncorrected_gy == pytest.approx(0.8 * both.dose_gy)
     assert both.dose_std_gy / both.dose_gy == pytest.approx(130.0 / 5000.0)
     assert left.dose_gy < both.dose_gy < right.dose_gy
+
+
+def test_cross_dose_is_added_once_and_averaged_by_mass() -> None:
+    common = {"density_g_per_ml": 1.04, "tia_mbq_h": 1000.0, "tia_std_mbq_h": 0.0, "tia_uncorrected_mbq_h": 800.0,
+              "nuclide": LU, "engine": dose_engine("kernel")}  # fmt: skip
+    plain = voi_dose("kidneys", volume_ml=100.0, **common)
+    crossed = voi_dose("kidneys", volume_ml=100.0, cross_gy=0.3, cross_uncorrected_gy=0.2, **common)
+    assert crossed.dose_gy - plain.dose_gy == pytest.approx(0.3)
+    assert crossed.dose_uncorrected_gy - plain.dose_uncorrected_gy == pytest.approx(0.2)
+    other = voi_dose("kidneys", volume_ml=300.0, cross_gy=0.1, **common)
+    assert organ_dose([crossed, other]).dose_cross_gy == pytest.approx((0.3 + 3 * 0.1) / 4)
 
 
 def test_gy_per_cycle_given_as_gy_per_gbq_is_noticed() -> None:

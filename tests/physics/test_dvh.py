@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from theradose.errors import DataError
-from theradose.physics.dvh import cumulative_dvh, dose_at_volume, mean_dose, volume_at_dose
+from theradose.physics.dvh import cumulative_dvh, dose_at_volume, generalised_eud, mean_dose, volume_at_dose
 
 DOSES = st.lists(st.floats(0, 100), min_size=1, max_size=60)
 
@@ -48,6 +48,36 @@ def test_uniform_dose_is_a_step() -> None:
     levels, volume = cumulative_dvh(np.full(10, 3.0), 10)
     assert (volume == 1.0).all()
     assert levels[-1] == 3.0
+
+
+@given(DOSES, st.floats(0, 100), st.floats(0, 100))
+def test_both_readings_fall(doses: list[float], x: float, y: float) -> None:
+    x, y = sorted((x, y))
+    assert volume_at_dose(doses, x) >= volume_at_dose(doses, y)
+    assert dose_at_volume(doses, x) >= dose_at_volume(doses, y)
+
+
+@given(st.lists(st.floats(0.01, 100), min_size=1, max_size=40), st.floats(1, 50), st.floats(1, 50))
+def test_equivalent_uniform_dose_lies_between_minimum_and_maximum(doses: list[float], a: float, b: float) -> None:
+    a, b = sorted((a, b))
+    slack = 1e-9 * max(doses)
+    low, mean, high = generalised_eud(doses, -a), generalised_eud(doses, 1.0), generalised_eud(doses, b)
+    assert mean == pytest.approx(np.mean(doses))
+    assert min(doses) - slack <= low <= mean + slack <= high + 2 * slack <= max(doses) + 3 * slack
+    assert generalised_eud(doses, a) <= high + slack  # rises with the exponent
+    assert generalised_eud(np.multiply(doses, 3.0), b) == pytest.approx(3.0 * high)
+
+
+def test_equivalent_uniform_dose_by_hand() -> None:
+    assert generalised_eud([3.0, 4.0], 2.0) == pytest.approx(np.sqrt(12.5))
+    assert generalised_eud([0.0, 4.0], -5.0) == 0.0
+    assert generalised_eud([0.0, 0.0], 2.0) == 0.0
+    # Large exponents neither overflow nor vanish: two voxels, one counts, its half volume costs a factor 2^(1/a).
+    assert generalised_eud([0.01, 100.0], 300.0) == pytest.approx(100.0 * 0.5 ** (1 / 300))
+    assert generalised_eud([0.01, 100.0], -300.0) == pytest.approx(0.01 * 2.0 ** (1 / 300))
+    for doses, a in (([-1.0], 1.0), ([1.0], 0.0)):
+        with pytest.raises(DataError):
+            generalised_eud(doses, a)
 
 
 @pytest.mark.parametrize("doses", [[], [np.nan, 1.0]])

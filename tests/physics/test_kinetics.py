@@ -12,12 +12,13 @@ from scipy.integrate import quad
 from theradose.errors import DataError, FitError, SettingsError
 from theradose.physics.kinetic_fit import Points, Rates, fit_curve
 from theradose.physics.kinetic_models import KINETIC_MODELS, NO_UPTAKE, curve_mbq, uptake_constant_per_h
-from theradose.physics.kinetics import fit_or_population, fit_tac, population_fit
+from theradose.physics.kinetics import AVERAGE, METHODS, fit_or_population, fit_tac, population_fit, tia_by
 
 T_PHYS_H = 159.528
 PHYS = math.log(2) / T_PHYS_H
 FOUR = np.array([4.0, 24.0, 72.0, 168.0])
 SEVEN = np.array([0.5, 2.0, 6.0, 24.0, 48.0, 96.0, 168.0])
+TEN = np.array([0.25, 0.5, 1.0, 2.0, 6.0, 12.0, 24.0, 48.0, 96.0, 168.0])
 UPTAKE_H = 0.5
 UPTAKE = uptake_constant_per_h(PHYS, UPTAKE_H)
 
@@ -30,6 +31,21 @@ TRUTHS = {
     "mono": {"a1_mbq": 50.0, "lambda1_per_h": 0.0217},
     "mono_uptake": {"a1_mbq": 50.0, "lambda1_per_h": 0.0217, "lambda_uptake_per_h": UPTAKE},
     "bi": {"a1_mbq": 30.0, "a2_mbq": 50.0, "lambda1_per_h": 0.2, "lambda2_per_h": 0.0217},
+    "bi_uptake": {
+        "a1_mbq": 30.0,
+        "a2_mbq": 50.0,
+        "lambda1_per_h": 0.2,
+        "lambda2_per_h": 0.0217,
+        "lambda_uptake_per_h": UPTAKE,
+    },
+    "tri": {
+        "a1_mbq": 40.0,
+        "a2_mbq": 30.0,
+        "a3_mbq": 50.0,
+        "lambda1_per_h": 1.4,
+        "lambda2_per_h": 0.1,
+        "lambda3_per_h": 0.012,
+    },
 }
 
 
@@ -37,13 +53,13 @@ TRUTHS = {
 @pytest.mark.parametrize("scale", [1e-3, 1.0, 1e4])
 def test_noise_free_curves_are_recovered(name: str, scale: float) -> None:
     truth = {k: v * scale if k.endswith("mbq") else v for k, v in TRUTHS[name].items()}
-    activity = curve_mbq(truth, SEVEN)
-    fit = fit_tac(SEVEN, activity, 0.02 * activity, half_life_h=T_PHYS_H, models=(name,), uptake_half_time_h=UPTAKE_H)
+    activity = curve_mbq(truth, TEN)
+    fit = fit_tac(TEN, activity, 0.01 * activity, half_life_h=T_PHYS_H, models=(name,), uptake_half_time_h=UPTAKE_H)
     assert fit.parameters == pytest.approx(truth, rel=1e-6)
     assert fit.tia_mbq_h == pytest.approx(quad(lambda t: curve_mbq(truth, t), 0, np.inf, limit=500)[0], rel=1e-6)
-    tail = quad(lambda t: curve_mbq(truth, t), SEVEN[-1], np.inf)[0]
+    tail = quad(lambda t: curve_mbq(truth, t), TEN[-1], np.inf)[0]
     assert fit.tail_fraction == pytest.approx(tail / fit.tia_mbq_h, rel=1e-6)
-    assert fit.activity_mbq(SEVEN) == pytest.approx(activity, rel=1e-6)
+    assert fit.activity_mbq(TEN) == pytest.approx(activity, rel=1e-6)
 
 
 @pytest.mark.parametrize("name", ["mono", pytest.param("mono_uptake", marks=pytest.mark.slow)])
@@ -226,3 +242,63 @@ def test_population_half_life_must_be_effective() -> None:
 def test_empty_voi_has_no_tia() -> None:
     fit = fit_or_population(FOUR, np.zeros(4), np.zeros(4), half_life_h=T_PHYS_H, t_eff_h=30.0, t_eff_cv=0.2)
     assert (fit.tia_mbq_h, fit.reason) == (0.0, "not_positive")
+
+
+def test_a_model_with_uptake_needs_its_half_time() -> None:
+    with pytest.raises(FitError, match="never fitted") as caught:
+        tia_by("mono_uptake", FOUR, kidney(), 0.05 * kidney(), half_life_h=T_PHYS_H)
+    assert caught.value.reason == "uptake_not_declared"
+    with pytest.raises(SettingsError, match="kinetic model is unknown"):
+        tia_by("quad", FOUR, kidney(), 0.05 * kidney(), half_life_h=T_PHYS_H)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_every_method_scales_with_activity_and_knows_its_tail(method: str) -> None:
+    activity = kidney(TEN) + 20.0 * np.exp(-0.3 * TEN)
+    known = {"half_life_h": T_PHYS_H, "uptake_half_time_h": None if "uptake" not in method else 0.01}
+    one, many = (
+        (tia_by(method, TEN, k * activity, 0.01 * k * activity, **known) for k in (1.0, 1e3))
+        if method != "tri"
+        else (
+            tia_by(method, TEN, k * curve_mbq(TRUTHS["tri"], TEN), 0.01 * k * curve_mbq(TRUTHS["tri"], TEN), **known)
+            for k in (1.0, 1e3)
+        )
+    )
+    assert many.tia_mbq_h == pytest.approx(1e3 * one.tia_mbq_h, rel=1e-6)
+    assert many.tia_std_mbq_h == pytest.approx(1e3 * one.tia_std_mbq_h, rel=1e-4)
+    assert 0 < one.tail_fraction < 0.4
+    assert one.last_h == 168.0
+
+
+def averaged(seed: int = 5):
+    rng = np.random.default_rng(seed)
+    activity = curve_mbq(TRUTHS["bi"], TEN) * (1 + 0.05 * rng.standard_normal(TEN.size))
+    known = {"half_life_h": T_PHYS_H, "uptake_half_time_h": 0.1}
+    return activity, known, tia_by(AVERAGE, TEN, activity, 0.05 * activity, **known)
+
+
+def test_average_is_the_weighted_mean_of_models_and_its_variance_holds_their_spread() -> None:
+    activity, known, mean = averaged()
+    ones = {name: tia_by(name, TEN, activity, 0.05 * activity, **known) for name in mean.weights}
+    assert {"bi", "bi_uptake"} <= set(ones)
+    best = min(one.aicc for one in ones.values())
+    raw = {name: math.exp(-(one.aicc - best) / 2) for name, one in ones.items()}
+    assert mean.weights == pytest.approx({name: w / sum(raw.values()) for name, w in raw.items()})
+    tia = sum(w * ones[name].tia_mbq_h for name, w in mean.weights.items())
+    variance = sum(
+        w * (ones[name].tia_std_mbq_h ** 2 + (ones[name].tia_mbq_h - tia) ** 2) for name, w in mean.weights.items()
+    )
+    assert (mean.tia_mbq_h, mean.tia_std_mbq_h) == pytest.approx((tia, math.sqrt(variance)))
+
+
+def test_the_curve_of_an_average_has_its_integral_and_tail() -> None:
+    _, _, mean = averaged()
+    whole, tail = (quad(mean.activity_mbq, start, np.inf, limit=500)[0] for start in (0.0, 168.0))
+    assert (whole, tail / whole) == pytest.approx((mean.tia_mbq_h, mean.tail_fraction), rel=1e-6)
+
+
+def test_average_over_one_acceptable_model_is_that_model() -> None:
+    one = tia_by("mono", FOUR, kidney(), 0.05 * kidney(), half_life_h=T_PHYS_H)
+    mean = tia_by(AVERAGE, FOUR, kidney(), 0.05 * kidney(), half_life_h=T_PHYS_H)
+    assert mean.weights == {"mono": 1.0}
+    assert (mean.tia_mbq_h, mean.tia_std_mbq_h, mean.t_eff_h) == (one.tia_mbq_h, one.tia_std_mbq_h, one.t_eff_h)

@@ -8,7 +8,7 @@ import pytest
 from theradose.errors import FitError
 from theradose.physics.kinetic_fit import CurveFit
 from theradose.physics.kinetics import fit_tac
-from theradose.physics.selection import aicc, is_accepted, judged, select
+from theradose.physics.selection import aicc, akaike_weights, criteria, is_accepted, judged, select
 
 
 def fit(chi2=1.0, n=4, cv=0.1, phases=1, correlation=0.0):
@@ -47,6 +47,14 @@ def test_acceptance() -> None:
     assert select({"mono": fit(9.0), "mono_uptake": fit(1.0, cv=0.6)}) == "mono"
     with pytest.raises(FitError, match="CV 60 %"):
         select({"mono": fit(cv=0.6)})
+
+
+def test_weights_by_hand() -> None:
+    # Equal fits of two and four parameters on seven points differ by the penalty alone: (8 + 20) - (4 + 3) = 21.
+    scores = criteria({"mono": fit(1.0, n=7), "bi": fit(1.0, n=7, phases=2)})
+    weights = akaike_weights(scores)
+    assert weights["bi"] / weights["mono"] == pytest.approx(math.exp(-21 / 2))
+    assert sum(weights.values()) == pytest.approx(1.0)
 
 
 def test_two_phases_are_found_where_there_are_two() -> None:

@@ -116,8 +116,8 @@ def dosed(case: Namespace, quantify_folder: Path, tiac: Path, **settings) -> Pat
     folder = case.root / "dose"
     compute_dose.run(
         Namespace(
-            settings=json.dumps(settings), radionuclide="Lu-177", data=case.data, images=quantify_folder / "images.tsv",
-            tac=quantify_folder / "tac.tsv", tiac=tiac, out=folder,
+            settings=json.dumps({"engine": "local", **settings}), radionuclide="Lu-177", data=case.data,
+            images=quantify_folder / "images.tsv", tac=quantify_folder / "tac.tsv", tiac=tiac, out=folder,
         )
     )  # fmt: skip
     return folder

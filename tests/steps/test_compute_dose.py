@@ -5,10 +5,13 @@ from argparse import Namespace
 
 import numpy as np
 import pytest
+from scipy import ndimage
 
 from theradose.errors import DataError, SettingsError
 from theradose.imaging.nifti import read_sidecar, read_volume
-from theradose.tables import DVH, IMAGES, ORGAN_DOSE, TAC, TIAC, read_table, write_table
+from theradose.imaging.volume import Volume
+from theradose.physics.kernels import sphere_s_gy_per_mbq_h
+from theradose.tables import BUDGET, DVH, IMAGES, ORGAN_DOSE, TAC, TIAC, read_table, write_table
 
 FACTOR = 0.0853196  # g.Gy/(MBq.h), Lu-177 electrons
 
@@ -104,3 +107,49 @@ def test_changed_image_is_noticed(tmp_path, default_run, hand_made) -> None:
     write_table(read_table(default_run.quantify / "tac.tsv", TAC), changed / "tac.tsv", TAC)
     with pytest.raises(DataError, match="THR-202"):
         hand_made.dosed(case, changed, default_run.tiac)
+
+
+def test_kernel_engine_adds_photons_and_cross_dose(tmp_path, default_run, hand_made) -> None:
+    """Self-dose by the sphere of the same mass, and what reaches a VOI from outside beside it."""
+    case = Namespace(root=tmp_path, data=default_run.case.data)
+    folder = hand_made.dosed(case, default_run.quantify, default_run.tiac, engine="kernel")
+    doses, local = read_table(folder / "organ_dose.tsv", ORGAN_DOSE), doses_of(default_run)
+    both = doses.merge(local, on=["voi", "level"], suffixes=("", "_local"))
+    assert (both["dose_cross_gy"] > 0).all()
+    assert (both["dose_cross_gy_local"] == 0).all()
+    for row in both[both["level"] == "voi"].to_dict("records"):
+        s = sphere_s_gy_per_mbq_h("Lu-177", row["mass_g"], 1.04)
+        assert row["dose_gy"] == pytest.approx(s * row["tia_mbq_h"] + row["dose_cross_gy"], rel=1e-4)
+        assert 0.95 < row["dose_gy"] / row["dose_gy_local"] < 1.12
+
+
+def test_the_map_of_tia_is_written_beside_the_dose(default_run) -> None:
+    rows = read_table(default_run.dose / "images.tsv", IMAGES).set_index("role")
+    spread = read_volume(default_run.dose / rows.loc["tia", "file"].rsplit("/", 1)[1])
+    fits = read_table(default_run.tiac, TIAC)
+    assert spread.unit == "MBq.h"
+    assert float(spread.values.sum()) == pytest.approx(fits["tia_uncorrected_mbq_h"].sum(), rel=1e-4)
+
+
+def test_budget_of_every_dose_is_written_and_is_its_uncertainty(default_run) -> None:
+    budget = read_table(default_run.dose / "budget.tsv", BUDGET)
+    doses = doses_of(default_run).set_index(["voi", "level"])
+    whole = budget[budget["step"] == "dose"].set_index(["voi", "level"])["relative_std"]
+    assert set(whole.index) == set(doses.index)
+    for place, relative_std in whole.items():
+        assert doses.loc[place, "dose_std_gy"] == pytest.approx(relative_std * doses.loc[place, "dose_gy"], rel=1e-4)
+
+
+def test_a_lesion_in_lung_is_flagged(tmp_path, hand_made) -> None:
+    """The kernel of soft tissue is not valid there; the engine that has no kernel has no such flag."""
+    labels = hand_made.labels()
+    around = ndimage.binary_dilation(labels == 101, iterations=2) & (labels != 101)
+    case = hand_made.make(tmp_path, masks={None: Volume(np.where(around, 2, labels), hand_made.grid, "label")})
+    folder = hand_made.quantified(case)
+    tiac = hand_made.fitted(case, folder / "tac.tsv", models=["mono"])
+    for engine, flagged in (("kernel", True), ("local", False)):
+        place = Namespace(root=tmp_path / engine, data=case.data)
+        doses = read_table(hand_made.dosed(place, folder, tiac, engine=engine) / "organ_dose.tsv", ORGAN_DOSE)
+        flags = doses.set_index(["voi", "level"])["flags"]
+        assert ("kernel_in_lung" in flags["lesion_01", "voi"]) is flagged
+        assert "kernel_in_lung" not in flags["liver", "voi"]

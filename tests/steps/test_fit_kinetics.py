@@ -11,6 +11,7 @@ from theradose.physics.kinetic_models import curve_mbq
 from theradose.settings import KineticsSettings
 from theradose.steps.fit_kinetics import options
 from theradose.tables import TAC, TIAC, read_table, write_table
+from theradose.vocabulary import CHAIN_COLUMNS
 
 
 def tia(hand_made, label):
@@ -24,7 +25,7 @@ def write_tac(path, curves, **columns):
         {
             "patient": "p1", "cycle": 1, "voi": voi, "time_h": t, "activity_mbq": a, "activity_std_mbq": 0.05 * a,
             "activity_uncorrected_mbq": 0.7 * a, "recovery_coefficient": 0.7, "spill_in_mbq": 0.0, "volume_ml": 10.0,
-            "correction": "geometric_transfer 13 mm", "flags": "", **columns,
+            "correction": "geometric_transfer 13 mm", "flags": "", **dict.fromkeys(CHAIN_COLUMNS), **columns,
         }
         for voi, points in curves.items() for t, a in points
     ]  # fmt: skip

@@ -12,7 +12,7 @@ from theradose.imaging.nifti import read_sidecar, read_volume
 from theradose.imaging.register import Registration
 from theradose.imaging.volume import Volume
 from theradose.tables import IMAGES, QC, TAC, read_table
-from theradose.vocabulary import voi_of_label
+from theradose.vocabulary import CHAIN_COLUMNS, voi_of_label
 
 
 def tac_of(folder):
@@ -145,3 +145,19 @@ def test_chunks_share_the_patients(tmp_path, hand_made) -> None:
     ]
     assert found == [{"p1", "p3"}, {"p2"}]
     assert read_table(hand_made.quantified(case, 7, 8, "empty") / "tac.tsv", TAC).empty
+
+
+def test_calibration_is_told_for_the_budget_and_kept_out_of_each_scan(tmp_path, hand_made) -> None:
+    case = hand_made.make(tmp_path)
+    sure, unsure = (tac_of(hand_made.quantified(case, out=f"c{c}", calibration_uncertainty=c)) for c in (0.0, 0.1))
+    assert sure["activity_std_mbq"].tolist() == unsure["activity_std_mbq"].tolist()
+    assert set(unsure["calibration_relative_std"]) == {0.1}
+    assert unsure[list(CHAIN_COLUMNS)].notna().all(axis=None)
+    steady = tac_of(hand_made.quantified(case, out="steady", scan_variation=0.0))
+    assert (steady["activity_std_mbq"] < sure["activity_std_mbq"]).all()
+
+
+def test_an_image_that_was_corrected_before_is_refused(tmp_path, hand_made) -> None:
+    case = hand_made.make(tmp_path, RecoveryCorrection="region_based")
+    with pytest.raises(DataError, match=r"THR-247.*patient p1"):
+        hand_made.quantified(case)

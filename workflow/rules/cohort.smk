@@ -83,7 +83,7 @@ rule gather:
         f"{R}/log/gather/{{stage}}-{{table}}.log",
     wildcard_constraints:
         stage="quantify|kinetics|dose|features",
-        table=r"(tac|qc|tiac|organ_dose|dvh|images)\.tsv|features\.parquet",
+        table=r"(tac|qc|tiac|organ_dose|budget|dvh|images)\.tsv|features\.parquet",
     conda:
         "../../environment.yml"
     params:

@@ -108,7 +108,7 @@ def report_inputs(wildcards):
 TARGETS = {
     "cohort": [f"{DATA}/manifest.tsv", f"{DATA}/participants.tsv", *PLAN.truth_files],
     "dosimetry": expand(
-        f"{R}/dose/{{table}}.tsv", table=["organ_dose", "dvh", "images"] if PLAN.dosimetry else []
+        f"{R}/dose/{{table}}.tsv", table=["organ_dose", "budget", "dvh", "images"] if PLAN.dosimetry else []
     ),
     "features": (
         [f"{R}/features/features.parquet", f"{R}/covariates/covariates.tsv"] if PLAN.radiomics else []

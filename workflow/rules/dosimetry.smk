@@ -60,6 +60,7 @@ rule compute_dose:
         tiac=f"{R}/kinetics/chunk-{{chunk}}/tiac.tsv",
     output:
         organ_dose=f"{R}/dose/chunk-{{chunk}}/organ_dose.tsv",
+        budget=f"{R}/dose/chunk-{{chunk}}/budget.tsv",
         dvh=f"{R}/dose/chunk-{{chunk}}/dvh.tsv",
         images=f"{R}/dose/chunk-{{chunk}}/images.tsv",
     log:

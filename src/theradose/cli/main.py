@@ -5,14 +5,20 @@ import sys
 import typer
 
 from theradose.cli.data import check_data, import_data
+from theradose.cli.export import export_opengate
 from theradose.cli.features import features
+from theradose.cli.kernels import kernel, sphere
+from theradose.cli.kinetics import fit, translate
+from theradose.cli.nuclides import nuclide
+from theradose.cli.numbers import NumbersCommand
 from theradose.cli.predict import predict
 from theradose.cli.project import doctor, schema
 from theradose.cli.runs import record, resume
+from theradose.cli.treatment import PairsCommand, bed, plan
 from theradose.errors import EXIT_INTERRUPTED, TheradoseError
 from theradose.vocabulary import RESEARCH_USE_ONLY
 
-DATA, MODELS, PROJECT = "Data in", "Models", "Project"
+DATA, PHYSICS, MODELS, PROJECT = "Data in", "Physics", "Models", "Project"
 
 app = typer.Typer(
     name="theradose",
@@ -24,6 +30,14 @@ app = typer.Typer(
 )
 app.command("import", rich_help_panel=DATA)(import_data)
 app.command("check", rich_help_panel=DATA)(check_data)
+app.command("nuclide", rich_help_panel=PHYSICS)(nuclide)
+app.command("kernel", rich_help_panel=PHYSICS, cls=NumbersCommand)(kernel)
+app.command("sphere", rich_help_panel=PHYSICS, cls=NumbersCommand)(sphere)
+app.command("fit", rich_help_panel=PHYSICS, cls=NumbersCommand)(fit)
+app.command("translate", rich_help_panel=PHYSICS, cls=NumbersCommand)(translate)
+app.command("bed", rich_help_panel=PHYSICS, cls=NumbersCommand)(bed)
+app.command("plan", rich_help_panel=PHYSICS, cls=PairsCommand)(plan)
+app.command("export-opengate", rich_help_panel=PHYSICS)(export_opengate)
 app.command("features", rich_help_panel=MODELS)(features)
 app.command("predict", rich_help_panel=MODELS)(predict)
 app.command("resume", rich_help_panel=PROJECT)(resume)

@@ -1,13 +1,16 @@
 """From the fitted curves of a cycle to its dose map and the rows of the dose tables."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from theradose.cohort.budget import Budgets
 from theradose.errors import DataError
 from theradose.imaging.activity import activity_per_voxel_mbq
+from theradose.imaging.grid import Grid
 from theradose.imaging.volume import Volume
 from theradose.physics.dose import (
     VoiDose,
@@ -18,17 +21,19 @@ from theradose.physics.dose import (
     voxel_tia_mbq_h,
 )
 from theradose.physics.dvh import cumulative_dvh
-from theradose.physics.engines import density_g_per_ml, dose_engine
+from theradose.physics.engines import LUNGS, DoseEngine, density_g_per_ml, dose_engine
 from theradose.physics.nuclides import Nuclide
+from theradose.physics.organ_level import cross_doses_gy, share_of_surroundings
 from theradose.vocabulary import LESIONS, VOIS, is_target, organ_of, voi_of_label
 
 MBQ_PER_GBQ = 1000.0
+MOSTLY = 0.5
 Rows = list[dict[str, Any]]
 
 
-def region_tia_mbq_h(fits: pd.DataFrame, labels: np.ndarray) -> dict[int, float]:
-    """Return label -> uncorrected TIA of every label in a mask; DataError when one has no curve (schema TIAC)."""
-    found = dict(zip(fits["voi"], fits["tia_uncorrected_mbq_h"], strict=True))
+def region_tia_mbq_h(fits: pd.DataFrame, labels: np.ndarray, column: str = "tia_uncorrected_mbq_h") -> dict[int, float]:
+    """Return label -> TIA of every label in a mask; DataError when one has no curve (schema TIAC)."""
+    found = dict(zip(fits["voi"], fits[column], strict=True))
     present = [int(label) for label in np.unique(labels) if label]
     lost = [voi_of_label(label) for label in present if voi_of_label(label) not in found]
     if lost:
@@ -36,37 +41,81 @@ def region_tia_mbq_h(fits: pd.DataFrame, labels: np.ndarray) -> dict[int, float]
     return {label: float(found[voi_of_label(label)]) for label in present}
 
 
-def dose_map(
+@dataclass(frozen=True)
+class Scene:
+    """A cycle ready for dosimetry: labels and densities on one grid, radionuclide, engine, unlabelled TIA (MBq.h).
+
+    Where the mask does not say what is body (no remainder), everything is.
+    """
+
+    grid: Grid
+    labels: np.ndarray
+    density_g_per_ml: np.ndarray
+    nuclide: Nuclide
+    engine: DoseEngine
+    unlabelled_tia_mbq_h: np.ndarray
+    in_body: np.ndarray
+
+    def dose_gy(self, tia_mbq_h: np.ndarray) -> np.ndarray:
+        """Return the dose of every voxel in Gy, (z, y, x), of a TIA per voxel in MBq.h; zero outside the body."""
+        dose = self.engine.dose_gy(tia_mbq_h, self.density_g_per_ml, self.grid.spacing_zyx_mm, self.nuclide)
+        return np.where(self.in_body, dose, 0.0)
+
+    def dose_map(self, tia: Volume) -> Volume:
+        """Return the dose map in Gy, float32, of a map of TIA in MBq.h."""
+        dose = self.dose_gy(tia.values.astype(np.float64))
+        return Volume(dose.astype(np.float32), self.grid, "Gy")
+
+    def cross_gy(self, tia_mbq_h: Sequence[Mapping[int, float]]) -> list[dict[int, float]]:
+        """Return, for each set of TIAs, label -> dose in Gy from outside it."""
+        return cross_doses_gy(
+            self.labels, tia_mbq_h, density_g_per_ml=self.density_g_per_ml, spacing_zyx_mm=self.grid.spacing_zyx_mm,
+            nuclide=self.nuclide, engine=self.engine, unlabelled_tia_mbq_h=self.unlabelled_tia_mbq_h,
+        )  # fmt: skip
+
+
+def scene(
     images: Sequence[Volume],
     times_h: Sequence[float],
     labels: np.ndarray,
-    tia: Mapping[int, float],
     *,
     engine: str,
     soft_tissue_g_per_ml: float,
     nuclide: Nuclide,
-) -> Volume:
-    """Return the dose of every voxel in Gy, float32, from images in Bq/mL at their times, on their common grid.
+) -> Scene:
+    """Return what the dose of a cycle is computed on, from images in Bq/mL at their times, on the grid of the labels.
 
-    The voxels of a region share its TIA in `tia` (label -> MBq.h). What has no label lies outside the body when the
-    mask holds the remainder of it, and gets trapezoids with physical decay otherwise.
+    What has no label lies outside the body when the mask holds the remainder of it, and gets trapezoids with physical
+    decay otherwise.
     """
-    activity = [activity_per_voxel_mbq(image) for image in images]
-    spread = voxel_tia_mbq_h(activity, times_h, labels, tia)
-    if VOIS["remainder"].label not in tia:
-        spread = np.where(labels == 0, unlabelled_tia_mbq_h(activity, times_h, nuclide), spread)
+    unlabelled, in_body = np.zeros(labels.shape), labels > 0
+    if not (labels == VOIS["remainder"].label).any():
+        in_body = np.ones_like(in_body)
+        activity = [activity_per_voxel_mbq(image) for image in images]
+        unlabelled = np.where(labels == 0, unlabelled_tia_mbq_h(activity, times_h, nuclide), 0.0)
     density = np.full(int(labels.max()) + 1, soft_tissue_g_per_ml)
-    for label in tia:
-        density[label] = density_g_per_ml(organ_of(voi_of_label(label)), soft_tissue_g_per_ml)
-    grid = images[0].grid
-    dose = dose_engine(engine)(spread, density[labels], grid.spacing_zyx_mm, nuclide)
-    return Volume(dose.astype(np.float32), grid, "Gy")
+    for label in np.unique(labels[labels > 0]):
+        density[label] = density_g_per_ml(organ_of(voi_of_label(int(label))), soft_tissue_g_per_ml)
+    return Scene(images[0].grid, labels, density[labels], nuclide, dose_engine(engine), unlabelled, in_body)
+
+
+def tia_map(place: Scene, images: Sequence[Volume], times_h: Sequence[float], tia_mbq_h: Mapping[int, float]) -> Volume:
+    """Return the TIA of every voxel in MBq.h, float32: the voxels of a region share its own in `tia_mbq_h`."""
+    activity = [activity_per_voxel_mbq(image) for image in images]
+    spread = voxel_tia_mbq_h(activity, times_h, place.labels, tia_mbq_h) + place.unlabelled_tia_mbq_h
+    return Volume(spread.astype(np.float32), place.grid, "MBq.h")
 
 
 def voi_doses(
-    fits: pd.DataFrame, volume_ml: Mapping[str, float], soft_tissue_g_per_ml: float, nuclide: Nuclide
+    fits: pd.DataFrame, volume_ml: Mapping[str, float], soft_tissue_g_per_ml: float, place: Scene
 ) -> dict[str, VoiDose]:
-    """Return VOI -> dose of every target VOI of a cycle from its fitted curves (schema TIAC)."""
+    """Return VOI -> dose of every target VOI of a cycle from its fitted curves (schema TIAC), cross-dose included.
+
+    A VOI that is not on the label map of the scene gets no cross-dose.
+    """
+    columns = ("tia_mbq_h", "tia_uncorrected_mbq_h")
+    crossed = place.cross_gy([region_tia_mbq_h(fits, place.labels, column) for column in columns])
+    cross, plain = ({voi_of_label(label): gy for label, gy in part.items()} for part in crossed)
     found = {}
     for fit in fits.to_dict("records"):
         voi = str(fit["voi"])
@@ -78,28 +127,47 @@ def voi_doses(
                 tia_mbq_h=fit["tia_mbq_h"],
                 tia_std_mbq_h=fit["tia_std_mbq_h"],
                 tia_uncorrected_mbq_h=fit["tia_uncorrected_mbq_h"],
-                nuclide=nuclide,
+                nuclide=place.nuclide,
+                engine=place.engine,
+                cross_gy=cross.get(voi, 0.0),
+                cross_uncorrected_gy=plain.get(voi, 0.0),
             )
     return found
 
 
-def flags_of(*tables: pd.DataFrame) -> dict[str, set[str]]:
-    """Return VOI -> all flags it got in some tables (columns voi, flags separated by semicolons)."""
+def _in_lung(place: Scene) -> list[str]:
+    """Return the VOIs that lie in lung, where the kernel of soft tissue is not valid."""
+    if not place.engine.crossfire:
+        return []
+    lungs = [voi.label for voi in VOIS.values() if voi.organ == LUNGS]
+    present = (int(label) for label in np.unique(place.labels) if label)
+    names = {label: voi_of_label(label) for label in present}
+    targets = [label for label, voi in names.items() if is_target(voi)]
+    return [names[n] for n in targets if share_of_surroundings(place.labels, n, lungs) > MOSTLY]
+
+
+def flags_of(place: Scene, *tables: pd.DataFrame) -> dict[str, set[str]]:
+    """Return VOI -> all flags it got in some tables (columns voi, flags with semicolons between) or by its place."""
     found: dict[str, set[str]] = {}
     for table in tables:
         for voi, cell in zip(table["voi"], table["flags"], strict=True):
             found.setdefault(str(voi), set()).update(flag for flag in str(cell).split(";") if flag)
+    for voi in _in_lung(place):
+        found.setdefault(voi, set()).add("kernel_in_lung")
     return found
 
 
-def _row(dose: VoiDose, voxels_gy: np.ndarray, administered_mbq: float, flags: set[str]) -> dict[str, Any]:
+def _row(
+    dose: VoiDose, voxels_gy: np.ndarray, administered_mbq: float, flags: set[str], relative_std: float
+) -> dict[str, Any]:
     """Return the numbers of a row of the dose table."""
     per_gbq = dose.dose_gy / administered_mbq * MBQ_PER_GBQ
     raised = flags | ({"implausible_dose"} if is_implausible(dose.organ, per_gbq) else set())
     return {
         "mass_g": dose.mass_g, "volume_ml": dose.volume_ml, "tia_mbq_h": dose.tia_mbq_h,
-        "tia_uncorrected_mbq_h": dose.tia_uncorrected_mbq_h, "dose_gy": dose.dose_gy, "dose_std_gy": dose.dose_std_gy,
-        "dose_uncorrected_gy": dose.dose_uncorrected_gy, "dose_voxel_gy": float(voxels_gy.mean(dtype=np.float64)),
+        "tia_uncorrected_mbq_h": dose.tia_uncorrected_mbq_h, "dose_gy": dose.dose_gy,
+        "dose_std_gy": dose.dose_gy * relative_std, "dose_uncorrected_gy": dose.dose_uncorrected_gy,
+        "dose_cross_gy": dose.dose_cross_gy, "dose_voxel_gy": float(voxels_gy.mean(dtype=np.float64)),
         "dose_gy_per_gbq": per_gbq, "flags": ";".join(sorted(raised)),
     }  # fmt: skip
 
@@ -109,17 +177,22 @@ def dose_rows(
     voxels_gy: Mapping[str, np.ndarray],
     flags: Mapping[str, set[str]],
     administered_mbq: float,
+    budgets: Budgets,
 ) -> Rows:
     """Return the rows of VOIs and of organs (level `voi`, `organ`); an organ sums energy and mass over its VOIs."""
     rows = [
-        {"voi": voi, "level": "voi", **_row(dose, voxels_gy[voi], administered_mbq, flags[voi])}
+        {
+            "voi": voi, "level": "voi",
+            **_row(dose, voxels_gy[voi], administered_mbq, flags[voi], budgets.relative_std("voi", voi)),
+        }
         for voi, dose in parts.items()
-    ]
+    ]  # fmt: skip
     for organ, members in _organs(parts).items():
         together = np.concatenate([voxels_gy[voi] for voi in members])
         raised = set().union(*(flags[voi] for voi in members))
         whole = organ_dose([parts[voi] for voi in members])
-        rows.append({"voi": organ, "level": "organ", **_row(whole, together, administered_mbq, raised)})
+        numbers = _row(whole, together, administered_mbq, raised, budgets.relative_std("organ", organ))
+        rows.append({"voi": organ, "level": "organ", **numbers})
     return rows
 
 

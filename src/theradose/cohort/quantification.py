@@ -7,7 +7,7 @@ from typing import Any
 from theradose.cohort.layout import PRE, Dataset
 from theradose.cohort.time_points import TimePoint
 from theradose.errors import TheradoseError
-from theradose.imaging.activity import Regions, regions_of, resolution_mm, voi_activities
+from theradose.imaging.activity import Accuracy, Regions, regions_of, resolution_mm, voi_activities
 from theradose.imaging.register import register_to
 from theradose.physics.decay import decay_factor
 
@@ -64,7 +64,7 @@ def measured(
     *,
     recovery: str,
     fwhm_mm: float | None,
-    calibration_uncertainty: float,
+    accuracy: Accuracy,
 ) -> Rows:
     """Return the rows of the time-activity table.
 
@@ -79,7 +79,7 @@ def measured(
             key = (str(point.mask["file"]), width_mm)
             if key not in prepared:
                 prepared[key] = regions_of(data.load(point.mask), method=recovery, fwhm_mm=width_mm)
-            found = voi_activities(point.image, prepared[key], calibration_uncertainty)
+            found = voi_activities(point.image, prepared[key], accuracy)
         except TheradoseError as error:
             raise error.at(patient=point.patient, time_h=point.time_h, file=str(point.mask["file"])) from None
         place = {"patient": point.patient, "cycle": point.cycle, "time_h": point.time_h}

@@ -1,22 +1,29 @@
 """The report's pages on the doses of the cohort and, for virtual patients, on planted against recovered."""
 
+import math
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from theradose.evaluation.figures import as_svg, sort_organs, words
+from theradose.evaluation.figures import as_svg, signed, sort_organs, words
 from theradose.evaluation.figures_doses import organ_doses
 from theradose.evaluation.figures_recovery import GOAL_PERCENT, recovery
-from theradose.evaluation.report_tables import Cell, Head, Sheet, median_range, percent, three
+from theradose.evaluation.report_budget import budget_section
+from theradose.evaluation.report_tables import DASH, MINUS, Cell, Head, Sheet, count, median_range, percent, three
 from theradose.evaluation.results import StudyResults
+from theradose.physics.engines import absorbed_fraction
+from theradose.vocabulary import organ_of
+
+AGREEMENT_PERCENT = 3.0  # organ means from voxels and from scaled S agree within it, or the report says why
 
 
 def doses_table(organs: pd.DataFrame) -> Sheet:
     """Return the doses of each organ over the patients, uncorrected beside corrected."""
     heads = [
         Head("Organ", number=False), Head("Patients"), Head("Mass", "g"), Head("Dose", "Gy/GBq"), Head("Dose", "Gy"),
-        Head("uncorrected", "Gy"), Head("corrected / uncorrected", "1"), Head("Uncertainty", "%"),
+        Head("uncorrected", "Gy"), Head("corrected / uncorrected", "1"), Head("Cross-dose", "%"),
+        Head("Uncertainty", "%"),
     ]  # fmt: skip
     rows = []
     for organ in sort_organs(organs["voi"]):
@@ -27,13 +34,97 @@ def doses_table(organs: pd.DataFrame) -> Sheet:
             Cell(words(organ)), Cell(str(len(own))), median_range(own["mass_g"]), median_range(own["dose_gy_per_gbq"]),
             median_range(own["dose_gy"]), median_range(own["dose_uncorrected_gy"]),
             median_range(seen["dose_gy"] / seen["dose_uncorrected_gy"]),
+            median_range(100 * given["dose_cross_gy"] / given["dose_gy"]),
             median_range(100 * given["dose_std_gy"] / given["dose_gy"]),
         ])  # fmt: skip
     return Sheet(
         heads,
         rows,
-        "Median over the patients, below it lowest to highest. Uncertainty: one standard uncertainty over the dose.",
+        "Median over the patients, below it lowest to highest. Cross-dose: the part of the dose that comes from "
+        "outside the VOI. Uncertainty: one standard uncertainty of the whole chain over the dose.",
     )
+
+
+def map_frame(study: StudyResults) -> pd.DataFrame:
+    """Return the organ doses of the first cycle with the dose map's mean against them.
+
+    Adds difference_percent (dose_voxel_gy over dose_uncorrected_gy less one, NaN without a dose) and voi_ml, the
+    median volume of the organ's VOIs in the patient.
+    """
+    table = study.table("organ_dose")
+    vois = table[(table["level"] == "voi") & (table["cycle"] == 1)]
+    ml = vois.groupby(["patient", vois["voi"].map(organ_of)])["volume_ml"].median().rename("voi_ml").reset_index()
+    organs = study.organs.merge(ml, on=["patient", "voi"], how="left")
+    plain = organs["dose_uncorrected_gy"]
+    return organs.assign(difference_percent=100 * (organs["dose_voxel_gy"] / plain.where(plain > 0) - 1))
+
+
+def _signed_range(percents: "pd.Series[float]") -> Cell:
+    """Return the median of differences in % with its sign and, below it, their range."""
+    low, middle, high = (float(percents.quantile(q)) for q in (0.0, 0.5, 1.0))
+    note = f"{signed(low)} to {signed(high)}" if signed(low) != signed(high) else ""
+    return Cell(signed(middle), "", note) if math.isfinite(middle) else Cell(DASH, "muted")
+
+
+def map_table(frame: pd.DataFrame) -> Sheet:
+    """Return the mean of the dose map of each organ beside the dose by its scaled S value."""
+    heads = [
+        Head("Organ", number=False), Head("Patients"), Head("Volume of a VOI", "mL"), Head("Scaled S", "Gy"),
+        Head("Dose map, mean", "Gy"), Head(f"Map / S {MINUS} 1", "%"),
+        Head(f"Within ±{AGREEMENT_PERCENT:g} %", "% of patients"),
+    ]  # fmt: skip
+    rows = []
+    for organ in sort_organs(frame["voi"]):
+        own = frame[frame["voi"] == organ].dropna(subset="difference_percent")
+        within = float((own["difference_percent"].abs() <= AGREEMENT_PERCENT).mean())
+        rows.append([
+            Cell(words(organ)), Cell(str(len(own))), median_range(own["voi_ml"]),
+            median_range(own["dose_uncorrected_gy"]), median_range(own["dose_voxel_gy"]),
+            _signed_range(own["difference_percent"]), Cell(three(100 * within), "ok" if within == 1 else "warn"),
+        ])  # fmt: skip
+    return Sheet(
+        heads,
+        rows,
+        "Median over the patients, below it lowest to highest. Both without recovery correction, since the dose map is "
+        "made from the activity that the images show; both with cross-dose.",
+    )
+
+
+def _why_map_differs(organ: str, own: pd.DataFrame) -> str:
+    """Return why the map's mean lies off the dose by scaled S in these patients, by organ and sign."""
+    share = absorbed_fraction(organ)
+    if share < 1:
+        return (
+            f"the S value of {words(organ)} keeps {three(share, 2)} of the electrons' energy; the map knows no such "
+            f"fraction and keeps all of it ({percent(100 / share - 100, signed=True)} for electrons alone)"
+        )
+    if float(own["difference_percent"].median()) < 0:
+        return (
+            f"on voxels the surface of a VOI (median {three(float(own['voi_ml'].median()))} mL) is a staircase, larger "
+            "than that of a sphere of its mass, the more so the smaller or less round it is, and more energy leaves"
+        )
+    return (
+        "spill: the map follows the pattern of the image within a VOI, and where the blur heaps it away from the "
+        "edge less energy leaves than from even activity; a hotter neighbour's activity lies closer than even"
+    )
+
+
+def map_words(frame: pd.DataFrame) -> list[str]:
+    """Return a sentence on the organs whose map agrees with scaled S, and one for each other with the reason."""
+    bar = f"{AGREEMENT_PERCENT:g} %"
+    known = frame.dropna(subset="difference_percent")
+    groups = {str(organ): own for organ, own in known.groupby("voi")}
+    beyond = {o: own[own["difference_percent"].abs() > AGREEMENT_PERCENT] for o, own in groups.items()}
+    fine = [words(organ) for organ in sort_organs(beyond) if beyond[organ].empty]
+    found = [f"Voxels and scaled S agree within {bar} in every patient: {', '.join(fine)}."] if fine else []
+    for organ in sort_organs(organ for organ, off in beyond.items() if not off.empty):
+        off, all_of = beyond[organ], count(len(groups[organ]), "patient")
+        middle = percent(float(off["difference_percent"].median()), signed=True)
+        found.append(
+            f"Beyond {bar}: {words(organ)}, in {len(off)} of {all_of}, there {middle} (median). "
+            f"Why: {_why_map_differs(organ, off)}."
+        )
+    return found
 
 
 def doses_section(study: StudyResults) -> dict[str, Any] | None:
@@ -57,7 +148,11 @@ def doses_section(study: StudyResults) -> dict[str, Any] | None:
         lead += " No recovery correction was applied."
     if study.experiments:
         lead += " These are the labels that models learn from."
-    return {"lead": lead, "figure": figure, "table": doses_table(organs)}
+    frame = map_frame(study)
+    return {
+        "lead": lead, "figure": figure, "table": doses_table(organs), "map": map_table(frame),
+        "map_why": map_words(frame), "budget": budget_section(study),
+    }  # fmt: skip
 
 
 def recovery_frame(study: StudyResults) -> pd.DataFrame:

@@ -9,6 +9,7 @@ from theradose import __version__
 from theradose.evaluation.card import facts
 from theradose.evaluation.report_tables import Cell, Head, Sheet, count
 from theradose.evaluation.results import StudyResults, read_json
+from theradose.physics.engines import DOSE_ENGINES
 from theradose.physics.nuclides import nuclide
 from theradose.provenance import SRC, digest, sha256_file
 
@@ -38,6 +39,17 @@ MODEL_WORDS = {
     "mono_uptake": "mono-exponential with a fixed uptake phase",
     "bi": "bi-exponential",
 }
+
+ENGINE_WORDS = {
+    "local": "Electrons, alphas and recoils were deposited where they arise; photons were taken to leave the body.",
+    "kernel": "A VOI's dose from itself is its time-integrated activity times the S value of a sphere of its mass "
+    "(marrow: its absorbed fraction); the dose map is the convolution with voxel S values from dose-point kernels, "
+    "scaled by density.",
+}
+CROSS_WORDS = (
+    "Cross-dose, what a VOI gets from outside it, came from the same engine on the patient's own masks with activity "
+    "even in every VOI and in the remainder of the body."
+)
 
 
 def versions() -> dict[str, str]:
@@ -75,19 +87,44 @@ def _dosimetry_words(study: StudyResults) -> list[str]:
         f"Activity was measured in SPECT images at {', '.join(f'{t:g}' for t in times)} h after administration of "
         f"{settings.radionuclide} "
         f"(half-life {half_life:.5g} h).{register} {RECOVERY_WORDS[quantify.recovery]} Uncorrected values are kept "
-        "beside. A calibration uncertainty of "
-        f"{100 * quantify.calibration_uncertainty:g} % was assumed.",
+        "beside.",
         f"Time-activity curves were fitted by weighted least squares ({models}), with effective decay constants no "
         "smaller than the physical one; the model was chosen by "
         "the corrected Akaike criterion among those with sufficiently certain parameters. Refused fits took a "
         "declared population half-life and are marked.",
     ]
     if not study.organs.empty:
-        found.append(
-            f"Absorbed dose was computed with the engine “{settings.dose.engine}” on voxels and VOIs (density "
-            f"{settings.dose.density_g_per_ml:g} g/mL), nuclear data from ICRP 107."
-        )
+        found += [_dose_words(study), _uncertainty_words(study)]
     return found
+
+
+def _dose_words(study: StudyResults) -> str:
+    """Return how doses of VOIs and voxels came from time-integrated activity, by the engine that made them."""
+    names = sorted(set(study.organs["engine"]))
+    crossfire = not set(names) <= {name for name, engine in DOSE_ENGINES.items() if not engine.crossfire}
+    cross = CROSS_WORDS if crossfire else "Dose from outside a VOI was not counted."
+    how = " ".join([*(ENGINE_WORDS[name] for name in names if name in ENGINE_WORDS), cross])
+    return (
+        f"Absorbed dose was computed with the engine “{', '.join(names)}” (soft tissue of "
+        f"{study.settings.dose.density_g_per_ml:g} g/mL, nuclear data from ICRP 107). {how} "
+        "The dose of an organ is the energy in its VOIs over their mass. The dose map was made from the activity that "
+        "the images show, without recovery correction."
+    )
+
+
+def _uncertainty_words(study: StudyResults) -> str:
+    """Return how uncertainty was carried to the dose, with the settings that it starts from."""
+    quantify = study.settings.quantify
+    return (
+        "The standard uncertainty of each dose follows the EANM guidance (Gear et al., Eur J Nucl Med Mol Imaging "
+        "2018;45:2456-2474), carried with its covariances through volume, recovery, calibration, counts, fit and S "
+        "value. Assumed, as relative standard uncertainties: "
+        f"{100 * quantify.calibration_uncertainty:g} % of the calibration, common to all scans "
+        f"(calibration_uncertainty); {100 * quantify.scan_variation:g} % of each scan on its own (scan_variation); "
+        f"{100 * quantify.fwhm_uncertainty:g} % of the camera's resolution (fwhm_uncertainty). VOIs were taken as "
+        f"outlined on images of {quantify.outline_fwhm_mm:g} mm full width at half maximum (outline_fwhm_mm), which "
+        "with the voxel gives the uncertainty of their volumes. Cross-dose was taken to be as uncertain as the rest."
+    )
 
 
 def _learning_words(study: StudyResults) -> list[str]:

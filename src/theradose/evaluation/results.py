@@ -13,6 +13,7 @@ from theradose.cohort.layout import Dataset
 from theradose.columns import Schema
 from theradose.settings import StudySettings
 from theradose.tables import (
+    BUDGET,
     DVH,
     EXPERIMENTS,
     FAULTS,
@@ -39,6 +40,7 @@ TABLES: dict[str, tuple[str, Schema]] = {
     "qc": ("quantify/qc.tsv", QC),
     "tiac": ("kinetics/tiac.tsv", TIAC),
     "organ_dose": ("dose/organ_dose.tsv", ORGAN_DOSE),
+    "budget": ("dose/budget.tsv", BUDGET),
     "dvh": ("dose/dvh.tsv", DVH),
     "dose_images": ("dose/images.tsv", IMAGES),
     "splits": ("split/splits.tsv", SPLITS),

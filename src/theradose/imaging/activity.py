@@ -18,10 +18,18 @@ from theradose.physics.recovery import (
     mean_noise,
     region_ids,
     region_means,
+    require_uncorrected,
     transfer_matrix,
     with_background,
 )
-from theradose.physics.units import hours_from_seconds, mbq_from_bq_per_ml
+from theradose.physics.recovery_curve import (
+    edge_share,
+    sphere_coefficient,
+    sphere_log_slope,
+    sphere_of_coefficient,
+    volume_relative_std,
+)
+from theradose.physics.units import MM3_PER_ML, hours_from_seconds, mbq_from_bq_per_ml
 from theradose.vocabulary import VOIS, voi_of_label
 
 AS_DECLARED = "as_declared"
@@ -68,8 +76,11 @@ def at_scan_start(
 def resolution_mm(sidecar: Mapping[str, Any], declared_mm: float | None, method: str) -> float | None:
     """Return the FWHM in mm that recovery is corrected for: the settings', else the sidecar's; DataError when neither.
 
-    None when no correction is asked and no resolution is known.
+    None when no correction is asked and no resolution is known. DataError (THR-247) when one is asked and the sidecar
+    names another that was done before (RecoveryCorrection).
     """
+    if method != "none":
+        require_uncorrected(str(sidecar.get("RecoveryCorrection", "none")))
     stated = sidecar.get("EffectiveResolutionFWHM")
     known = declared_mm if declared_mm is not None else stated
     if known is not None and float(known) > 0:
@@ -142,8 +153,24 @@ def regions_of(mask: Volume, *, method: str, fwhm_mm: float | None) -> Regions:
 
 
 @dataclass(frozen=True)
+class Accuracy:
+    """How well images are known, relative standard uncertainties: calibration (common to all scans), a scan, FWHM.
+
+    `outline_fwhm_mm` is the resolution of the image that VOIs were outlined on.
+    """
+
+    calibration: float
+    scan: float
+    fwhm: float
+    outline_fwhm_mm: float
+
+
+@dataclass(frozen=True)
 class VoiActivity:
-    """The activity of a VOI in one image (MBq) with its uncertainty, what the image shows, and how they are related."""
+    """The activity of a VOI in one image (MBq) with its noise, what the image shows, and how they are related.
+
+    The last five are what the uncertainty budget takes of the VOI; see theradose.physics.uncertainty.
+    """
 
     voi: str
     activity_mbq: float
@@ -153,6 +180,11 @@ class VoiActivity:
     spill_in_mbq: float
     volume_ml: float
     flags: tuple[str, ...]
+    volume_relative_std: float
+    recovery_slope: float
+    recovery_relative_std: float
+    counts_slope: float
+    calibration_relative_std: float
 
 
 def _flags(corrected: float, uncorrected: float, voxels: int) -> tuple[str, ...]:
@@ -166,11 +198,36 @@ def _flags(corrected: float, uncorrected: float, voxels: int) -> tuple[str, ...]
     return tuple(name for name, holds in found.items() if holds)
 
 
-def voi_activities(image: Volume, regions: Regions, calibration_uncertainty: float) -> list[VoiActivity]:
+def _chain(volume_ml: float, coefficient: float, regions: Regions, accuracy: Accuracy) -> dict[str, float]:
+    """Return how volume, resolution and calibration enter the activity of a VOI.
+
+    A VOI behaves as the sphere that the image recovers equally well; R is a function of v / FWHM^3, so an FWHM that is
+    wrong by u changes ln R by 3 u dlnR/dlnv. Without correction R is one, and an outline grows by half of its edge.
+    """
+    volume = volume_relative_std(
+        volume_ml, voxel_mm=(regions.grid.voxel_ml * MM3_PER_ML) ** (1.0 / 3.0), fwhm_mm=accuracy.outline_fwhm_mm
+    )
+    slope, counts = 0.0, 0.5
+    if regions.method != "none" and regions.fwhm_mm is not None:
+        sphere_ml = sphere_of_coefficient(coefficient, regions.fwhm_mm)
+        slope = float(sphere_log_slope(sphere_ml, regions.fwhm_mm))
+        share = edge_share(sphere_ml, regions.fwhm_mm) / sphere_coefficient(sphere_ml, regions.fwhm_mm)
+        counts = float(share) / 2.0
+    return {
+        "volume_relative_std": volume,
+        "recovery_slope": slope,
+        "recovery_relative_std": 3.0 * slope * accuracy.fwhm,
+        "counts_slope": counts,
+        "calibration_relative_std": accuracy.calibration,
+    }
+
+
+def voi_activities(image: Volume, regions: Regions, accuracy: Accuracy) -> list[VoiActivity]:
     """Measure every named region of an image in Bq/mL at its scan; GeometryError when the grids differ.
 
-    The standard uncertainty joins the noise of the means, carried through the correction, and the calibration's
-    (relative, a new draw for every scan). A negative activity is set to zero and flagged.
+    The standard uncertainty is what is this scan's alone: the noise of the means, carried through the correction, and
+    the variation from scan to scan. That of the calibration is common to all scans and stands beside. A negative
+    activity is set to zero and flagged.
     """
     image.require_unit("Bq/mL", "SPECT")
     regions.grid.require_same(image.grid, "SPECT")
@@ -182,7 +239,7 @@ def voi_activities(image: Volume, regions: Regions, calibration_uncertainty: flo
         values, regions.labels, regions.ids, uniform=uniform, spacing_zyx_mm=spacing, fwhm_mm=regions.fwhm_mm
     )
     found = recover(means, noise, regions.matrix)
-    std = np.sqrt(np.diag(found.covariance) + (calibration_uncertainty * found.mean) ** 2)
+    std = np.sqrt(np.diag(found.covariance) + (accuracy.scan * found.mean) ** 2)
     counts = np.bincount(regions.labels.ravel())[regions.ids]
     results = []
     for i, voi in enumerate(regions.names):
@@ -199,6 +256,7 @@ def voi_activities(image: Volume, regions: Regions, calibration_uncertainty: flo
                 spill_in_mbq=mbq_from_bq_per_ml(float(found.spill_in[i]), ml),
                 volume_ml=ml,
                 flags=_flags(float(found.mean[i]), float(means[i]), int(counts[i])),
+                **_chain(ml, float(found.coefficient[i]), regions, accuracy),
             )
         )
     return results

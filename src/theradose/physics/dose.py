@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from theradose.physics.engines import self_dose_gy
+from theradose.physics.engines import DoseEngine
 from theradose.physics.nuclides import Nuclide
 
 Array = NDArray[np.float64]
@@ -20,7 +20,10 @@ IMPLAUSIBLE_GY_PER_GBQ = {"kidneys": 1.5, "marrow": 0.5}
 
 @dataclass(frozen=True)
 class VoiDose:
-    """Mass, time-integrated activity (MBq.h) and mean dose (Gy) of a VOI or organ, with and without recovery."""
+    """Mass, time-integrated activity (MBq.h) and mean dose (Gy) of a VOI or organ, with and without recovery.
+
+    `dose_cross_gy` is the part of the dose that comes from outside each VOI.
+    """
 
     organ: str
     volume_ml: float
@@ -30,6 +33,7 @@ class VoiDose:
     dose_gy: float
     dose_std_gy: float
     dose_uncorrected_gy: float
+    dose_cross_gy: float = 0.0
 
 
 def voi_dose(
@@ -41,19 +45,26 @@ def voi_dose(
     tia_std_mbq_h: float,
     tia_uncorrected_mbq_h: float,
     nuclide: Nuclide,
+    engine: DoseEngine,
+    cross_gy: float = 0.0,
+    cross_uncorrected_gy: float = 0.0,
 ) -> VoiDose:
-    """Return the self-dose of a VOI; its uncertainty is that of the TIA (volume is taken as known)."""
+    """Return the dose of a VOI, D = S_self(m) TIA + cross-dose, with the uncertainty of the TIA alone.
+
+    What else is uncertain stands in the budget (`uncertainty`).
+    """
     mass_g = volume_ml * density_g_per_ml
-    per_tia = self_dose_gy(1.0, mass_g, nuclide, organ)
+    per_tia = float(engine.self_s_gy_per_mbq_h(mass_g, density_g_per_ml, nuclide, organ))
     return VoiDose(
         organ=organ,
         volume_ml=volume_ml,
         mass_g=mass_g,
         tia_mbq_h=tia_mbq_h,
         tia_uncorrected_mbq_h=tia_uncorrected_mbq_h,
-        dose_gy=per_tia * tia_mbq_h,
+        dose_gy=per_tia * tia_mbq_h + cross_gy,
         dose_std_gy=per_tia * tia_std_mbq_h,
-        dose_uncorrected_gy=per_tia * tia_uncorrected_mbq_h,
+        dose_uncorrected_gy=per_tia * tia_uncorrected_mbq_h + cross_uncorrected_gy,
+        dose_cross_gy=cross_gy,
     )
 
 
@@ -72,6 +83,7 @@ def organ_dose(parts: Sequence[VoiDose]) -> VoiDose:
         dose_gy=sum(part.dose_gy * part.mass_g for part in parts) / mass,
         dose_std_gy=math.hypot(*(part.dose_std_gy * part.mass_g for part in parts)) / mass,
         dose_uncorrected_gy=sum(part.dose_uncorrected_gy * part.mass_g for part in parts) / mass,
+        dose_cross_gy=sum(part.dose_cross_gy * part.mass_g for part in parts) / mass,
     )
 
 

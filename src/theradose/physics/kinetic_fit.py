@@ -21,6 +21,7 @@ HIGHEST_BIO_PER_H = 1.5
 GRID_POINTS = 25
 STARTS_BEYOND_PHASES = 1  # starts tried: one more than there are phases
 THETA_LIMIT = 30.0
+RIDGE = 1e-12
 TIGHT = 1e-14
 MAX_STEPS = 400
 
@@ -84,7 +85,10 @@ def _starts(points: Points, model: KineticModel, rates: Rates) -> list[Array]:
     bio = np.array(list(combinations(grid, model.phases)))
     design = shape(time[:, None], rates.phys + bio[:, None, :], rates.uptake) / sigma[:, None]
     transposed = np.swapaxes(design, 1, 2)
-    amplitude = np.linalg.solve(transposed @ design, (transposed @ scaled)[..., None])[..., 0]
+    normal = transposed @ design
+    # A trace on the diagonal: phases that cannot be told apart at a node share their amplitude.
+    ridge = RIDGE * np.trace(normal, axis1=1, axis2=2)[:, None, None] * np.eye(model.phases)
+    amplitude = np.linalg.solve(normal + ridge, (transposed @ scaled)[..., None])[..., 0]
     misfit = (design @ amplitude[..., None])[..., 0] - scaled
     chi2 = np.where((amplitude > 0).all(axis=1), np.sum(misfit**2, axis=1), np.inf)
     best = np.argsort(chi2, kind="stable")[: model.phases + STARTS_BEYOND_PHASES]

@@ -16,6 +16,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from theradose.errors import FitError
+
 Array = NDArray[np.float64]
 NO_UPTAKE = math.inf
 
@@ -33,11 +35,13 @@ class KineticModel:
         return 2 * self.phases
 
 
-# A tri-exponential is one line here; everything below and the fit take any number of phases.
+# Where two models are equally good, the one that stands first is kept.
 KINETIC_MODELS: dict[str, KineticModel] = {
     "mono": KineticModel(1),
     "mono_uptake": KineticModel(1, uptake=True),
     "bi": KineticModel(2),
+    "bi_uptake": KineticModel(2, uptake=True),
+    "tri": KineticModel(3),
 }
 
 
@@ -100,14 +104,30 @@ def named_parameters(amplitude_mbq: Array, lambda_per_h: Array, lambda_uptake_pe
     return named if math.isinf(lambda_uptake_per_h) else named | {"lambda_uptake_per_h": lambda_uptake_per_h}
 
 
+def phases_of(parameters: Mapping[str, float]) -> tuple[Array, Array, float]:
+    """Return amplitudes (MBq), constants (1/h) and the uptake constant behind the named parameters of a fit.
+
+    FitError (reason no_curve) when the method that gave the parameters has no curve, like a trapezoid.
+
+    >>> phases_of({"a1_mbq": 100.0, "lambda1_per_h": 0.02})
+    (array([100.]), array([0.02]), inf)
+    """
+    uptake = parameters.get("lambda_uptake_per_h", NO_UPTAKE)
+    phases = sum(name.startswith("a") for name in parameters)
+    if not phases:
+        raise FitError("this method has no curve, only an integral", reason="no_curve", got=", ".join(parameters))
+    amplitude = np.array([parameters[f"a{i}_mbq"] for i in range(1, phases + 1)])
+    rate = np.array([parameters[f"lambda{i}_per_h"] for i in range(1, phases + 1)])
+    return amplitude, rate, uptake
+
+
 def curve_mbq(parameters: Mapping[str, float], time_h: ArrayLike) -> Array:
     """Return the activity in MBq at times (h) of a fit given by its named parameters, as the TIAC table holds them.
+
+    FitError (reason no_curve) when the method that gave the parameters has no curve, like a trapezoid.
 
     >>> curve_mbq({"a1_mbq": 100.0, "lambda1_per_h": 0.0693147181}, [0.0, 10.0]).round(3)
     array([100.,  50.])
     """
-    uptake = parameters.get("lambda_uptake_per_h", NO_UPTAKE)
-    phases = sum(name.startswith("a") for name in parameters)
-    amplitude = np.array([parameters[f"a{i}_mbq"] for i in range(1, phases + 1)])
-    rate = np.array([parameters[f"lambda{i}_per_h"] for i in range(1, phases + 1)])
+    amplitude, rate, uptake = phases_of(parameters)
     return np.asarray(shape(np.asarray(time_h, float)[..., None], rate, uptake) @ amplitude)

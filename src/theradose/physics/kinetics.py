@@ -1,117 +1,29 @@
-"""From a time-activity curve to its time-integrated activity: choose and fit a model, or say why that is refused.
+"""From a time-activity curve to its time-integrated activity: choose, or average over, models, or say why not.
 
-TIA = sum_i A_i (1/lambda_i - 1/lambda_u), analytic; its variance is g^T C g with g the gradient by (A.., lambda..).
+`tia_by` takes the name of any method; `fit_or_population` never refuses, but says that it took the population's
+half-life. Averaging follows Burnham and Anderson (Model selection and multimodel inference, 2002): the TIA is
+sum_m w_m TIA_m and its variance sum_m w_m (var_m + (TIA_m - TIA)^2), w_m the Akaike weights.
 """
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from theradose.errors import DataError, FitError, SettingsError, Where
-from theradose.physics.decay import decay_constant_per_h
+from theradose.errors import FitError, SettingsError, Where
 from theradose.physics.kinetic_fit import CurveFit, Points, Rates, fit_curve
-from theradose.physics.kinetic_models import (
-    KINETIC_MODELS,
-    NO_UPTAKE,
-    Array,
-    curve_mbq,
-    named_parameters,
-    shape,
-    shape_integral,
-    shape_integral_slope,
-    uptake_constant_per_h,
-)
-from theradose.physics.selection import aicc, judged, select
+from theradose.physics.kinetic_models import KINETIC_MODELS, NO_UPTAKE, named_parameters, phases_of, shape
+from theradose.physics.kinetic_tia import TAIL_FLAG, curve_points, integrated, known_rates, refuse_hopeless
+from theradose.physics.kinetic_tia import TiaFit as TiaFit
+from theradose.physics.selection import akaike_weights, criteria, judged, select
+from theradose.physics.trapezoid import trapezoid_tia
 
+AUTO, AVERAGE, TRAPEZOID = "auto", "average", "trapezoid"
+METHODS = (AUTO, AVERAGE, TRAPEZOID, *KINETIC_MODELS)
 POPULATION = "population"
-# A point without uncertainty would have infinite weight; none is trusted beyond a millionth of the largest.
-LEAST_RELATIVE_SIGMA = 1e-6
 RELATIVE_STEP = 1e-4
-POINTS_OF_A_DECAY = 2
-
-
-@dataclass(frozen=True)
-class TiaFit:
-    """A fitted curve and its integral; `covariance` in the order (A.., lambda..); `reason` names what was refused."""
-
-    model: str
-    parameters: dict[str, float]
-    covariance: Array
-    tia_mbq_h: float
-    tia_std_mbq_h: float
-    t_eff_h: float
-    tail_fraction: float
-    chi2: float
-    aicc: float
-    flags: tuple[str, ...] = ()
-    reason: str = ""
-    sentence: str = field(default="", compare=False)
-
-    def activity_mbq(self, time_h: ArrayLike) -> Array:
-        """Return the fitted activity in MBq at times (h)."""
-        return curve_mbq(self.parameters, time_h)
-
-
-def _points(time_h: ArrayLike, activity_mbq: ArrayLike, std_mbq: ArrayLike) -> Points:
-    """Return the points of a curve sorted by time; DataError when they make no curve."""
-    time, activity, std = (np.atleast_1d(np.asarray(a, float)) for a in (time_h, activity_mbq, std_mbq))
-    if not (time.shape == activity.shape == std.shape and time.ndim == 1 and time.size):
-        raise DataError("a curve needs as many times as activities and uncertainties", got=(time.shape, activity.shape))
-    if not np.isfinite(np.stack([time, activity, std])).all() or time.min() < 0 or std.min() < 0:
-        raise DataError("a curve holds a value that is no number, or a negative time or uncertainty")
-    order = np.argsort(time, kind="stable")
-    time, activity, std = time[order], activity[order], std[order]
-    if np.any(np.diff(time) <= 0):
-        raise DataError("two points of a curve have the same time", got=time.tolist(), expected="each time once")
-    least = LEAST_RELATIVE_SIGMA * float(np.abs(activity).max())
-    return Points(time, activity, np.maximum(std, least if least > 0 else 1.0))
-
-
-def _rates(half_life_h: float, uptake_half_time_h: float | None) -> Rates:
-    """Return the known constants; the uptake is infinitely fast when no uptake half-time is declared."""
-    phys = decay_constant_per_h(half_life_h)
-    return Rates(phys, NO_UPTAKE if uptake_half_time_h is None else uptake_constant_per_h(phys, uptake_half_time_h))
-
-
-def _result(name: str, fit: CurveFit, *, uptake: float, last_h: float, n_parameters: int, tail_flag: float) -> TiaFit:
-    """Integrate a fitted curve and propagate its covariance."""
-    area = shape_integral(fit.lambda_per_h, uptake)
-    tia = float(fit.amplitude_mbq @ area)
-    gradient = np.concatenate([area, fit.amplitude_mbq * shape_integral_slope(fit.lambda_per_h)])
-    tail = float(fit.amplitude_mbq @ shape_integral(fit.lambda_per_h, uptake, last_h))
-    tail_fraction = tail / tia if tia > 0 else 0.0
-    return TiaFit(
-        model=name,
-        parameters=named_parameters(fit.amplitude_mbq, fit.lambda_per_h, uptake),
-        covariance=fit.covariance,
-        tia_mbq_h=tia,
-        tia_std_mbq_h=math.sqrt(max(float(gradient @ fit.covariance @ gradient), 0.0)),
-        t_eff_h=math.log(2.0) / float(fit.lambda_per_h.min()),
-        tail_fraction=tail_fraction,
-        chi2=fit.chi2,
-        aicc=aicc(fit.chi2, fit.n_points, n_parameters),
-        flags=("tail_over_40_percent",) if tail_fraction > tail_flag else (),
-    )
-
-
-def _refuse(points: Points, lambda_phys: float) -> None:
-    """Raise FitError when points hold too little activity, or rise throughout once decay-corrected."""
-    if np.count_nonzero(points.activity_mbq > 0) < POINTS_OF_A_DECAY:
-        raise FitError(
-            "activity is not positive", reason="not_positive", got=points.activity_mbq.tolist(), expected="> 0 MBq"
-        )
-    corrected = points.activity_mbq * np.exp(lambda_phys * points.time_h)
-    if np.all(np.diff(corrected) > 0):
-        raise FitError(
-            "decay-corrected activity rises over all points, so no washout can be fitted",
-            reason="rising_activity",
-            got=" -> ".join(f"{a:.4g}" for a in corrected) + " MBq",
-            expected="a fall between at least two scans",
-            remedy="add a later scan, or accept the population's half-life",
-        )
 
 
 def fit_tac(
@@ -122,40 +34,92 @@ def fit_tac(
     half_life_h: float,
     models: Sequence[str] = tuple(KINETIC_MODELS),
     uptake_half_time_h: float | None = None,
-    tail_flag: float = 0.40,
+    tail_flag: float = TAIL_FLAG,
+    average: bool = False,
 ) -> TiaFit:
-    """Fit a curve of n points (h, MBq, standard uncertainty MBq) with the best of `models` and integrate it.
+    """Fit a curve of n points (h, MBq, standard uncertainty MBq) with the best of `models`, or their average.
 
     Models with uptake are tried only where an uptake half-time is declared. FitError has the reason too_few_points,
     not_positive (fewer than two positive points), rising_activity (decay-corrected activity rises throughout, or every
-    model wants lambda_bio <= 0) or uncertain_parameters.
+    model wants lambda_bio <= 0), uptake_not_declared or uncertain_parameters.
 
     >>> t = np.array([4.0, 24.0, 72.0, 168.0])
     >>> a = 50.0 * np.exp(-math.log(2) / 32.0 * t)
     >>> round(fit_tac(t, a, 0.05 * a, half_life_h=159.528).tia_mbq_h, 3)   # 50 x 32 / ln 2
     2308.312
     """
-    points = _points(time_h, activity_mbq, std_mbq)
-    if points.n < min(KINETIC_MODELS[name].n_parameters for name in models):
-        raise FitError("too few points to fit a curve", reason="too_few_points", got=points.n, expected="at least 2")
-    rates = _rates(half_life_h, uptake_half_time_h)
-    _refuse(points, rates.phys)
+    points = curve_points(time_h, activity_mbq, std_mbq)
+    least = min(KINETIC_MODELS[name].n_parameters for name in models)
+    if points.n < least:
+        got, expected = f"{points.n} points", f"at least {least}"
+        raise FitError(
+            "too few points to fit a curve",
+            reason="too_few_points",
+            got=got,
+            expected=expected,
+            remedy="add a scan, take a simpler model, or declare a population's half-life",
+        )
+    rates = known_rates(half_life_h, uptake_half_time_h)
+    refuse_hopeless(points, rates.phys)
     fits = _fits(points, models, rates)
+    if average:
+        return _averaged(fits, rates, float(points.time_h[-1]), tail_flag)
     name = select(fits)
+    return _one(name, fits[name], rates, float(points.time_h[-1]), tail_flag)
+
+
+def _one(name: str, fit: CurveFit, rates: Rates, last_h: float, tail_flag: float) -> TiaFit:
+    """Integrate the fit of one model of the registry."""
     model = KINETIC_MODELS[name]
-    return _result(
-        name,
-        fits[name],
-        uptake=rates.uptake if model.uptake else NO_UPTAKE,
-        last_h=float(points.time_h[-1]),
-        n_parameters=model.n_parameters,
-        tail_flag=tail_flag,
+    uptake = rates.uptake if model.uptake else NO_UPTAKE
+    return integrated(name, fit, uptake=uptake, last_h=last_h, n_parameters=model.n_parameters, tail_flag=tail_flag)
+
+
+def _averaged(fits: Mapping[str, CurveFit], rates: Rates, last_h: float, tail_flag: float) -> TiaFit:
+    """Return the Akaike-weighted mean of all acceptable fits; its curve is the weighted sum of their terms."""
+    weights = akaike_weights(criteria(fits))
+    ones = {name: _one(name, fits[name], rates, last_h, tail_flag) for name in weights}
+    w = np.array(list(weights.values()))
+    tia, std, t_eff = (
+        np.array([getattr(o, q) for o in ones.values()]) for q in ("tia_mbq_h", "tia_std_mbq_h", "t_eff_h")
+    )
+    mean = float(w @ tia)
+    tail_fraction = float(w @ (tia * [one.tail_fraction for one in ones.values()])) / mean
+    amplitudes, constants = [], []
+    for weight, one in zip(w, ones.values(), strict=True):
+        amplitude, rate, uptake = phases_of(one.parameters)
+        amplitudes.append(weight * amplitude)
+        constants.append(rate)
+        if math.isfinite(uptake):  # the rise of a phase is a term of its own, with the amplitude's negative
+            amplitudes.append(np.array([-weight * amplitude.sum()]))
+            constants.append(np.array([uptake]))
+    best = min(ones.values(), key=lambda one: one.aicc)
+    return TiaFit(
+        model=AVERAGE,
+        parameters=named_parameters(np.concatenate(amplitudes), np.concatenate(constants), NO_UPTAKE),
+        covariance=np.zeros((0, 0)),
+        tia_mbq_h=mean,
+        tia_std_mbq_h=math.sqrt(float(w @ (std**2 + (tia - mean) ** 2))),
+        t_eff_h=float(w @ t_eff),
+        tail_fraction=tail_fraction,
+        chi2=best.chi2,
+        aicc=best.aicc,
+        flags=("tail_over_40_percent",) if tail_fraction > tail_flag else (),
+        last_h=last_h,
+        weights=weights,
     )
 
 
 def _fits(points: Points, models: Sequence[str], rates: Rates) -> dict[str, CurveFit]:
     """Fit every model the points can judge; FitError when each of them wants to decay slower than physics."""
     possible = [name for name in models if math.isfinite(rates.uptake) or not KINETIC_MODELS[name].uptake]
+    if not possible:
+        raise FitError(
+            "a model with uptake needs the uptake's half-time, which is never fitted",
+            reason="uptake_not_declared",
+            got=", ".join(models),
+            remedy="declare the uptake half-time in h",
+        )
     fits: dict[str, CurveFit] = {}
     for name in judged(possible, points.n):
         model = KINETIC_MODELS[name]
@@ -198,7 +162,7 @@ def population_fit(
     t_eff_h: float,
     t_eff_cv: float,
     uptake_half_time_h: float | None = None,
-    tail_flag: float = 0.40,
+    tail_flag: float = TAIL_FLAG,
 ) -> TiaFit:
     """Scale a curve of declared effective half-life (h, relative sd `t_eff_cv`) through the points.
 
@@ -217,7 +181,8 @@ def population_fit(
             got=f"{t_eff_h:g} h",
             expected=f"0 to {half_life_h:g} h",
         )
-    points, uptake = _points(time_h, activity_mbq, std_mbq), _rates(half_life_h, uptake_half_time_h).uptake
+    points = curve_points(time_h, activity_mbq, std_mbq)
+    uptake = known_rates(half_life_h, uptake_half_time_h).uptake
     rate = math.log(2.0) / t_eff_h
     amplitude, amplitude_std, chi2 = _amplitude(points, rate, uptake)
     step = RELATIVE_STEP * rate
@@ -236,7 +201,7 @@ def population_fit(
         at_physical_limit=False,
     )
     last_h = float(points.time_h[-1])
-    result = _result(POPULATION, fit, uptake=uptake, last_h=last_h, n_parameters=1, tail_flag=tail_flag)
+    result = integrated(POPULATION, fit, uptake=uptake, last_h=last_h, n_parameters=1, tail_flag=tail_flag)
     added = ("population_half_life", "single_time_point") if points.n == 1 else ("population_half_life",)
     return replace(result, flags=result.flags + added)
 
@@ -251,7 +216,7 @@ def fit_or_population(
     t_eff_cv: float,
     models: Sequence[str] = tuple(KINETIC_MODELS),
     uptake_half_time_h: float | None = None,
-    tail_flag: float = 0.40,
+    tail_flag: float = TAIL_FLAG,
 ) -> TiaFit:
     """Fit a curve, or, where the fit is refused, take the population's half-life and keep reason and sentence."""
     try:
@@ -276,3 +241,37 @@ def fit_or_population(
             tail_flag=tail_flag,
         )
         return replace(fallback, reason=error.reason, sentence=error.sentence())
+
+
+def tia_by(
+    method: str,
+    time_h: ArrayLike,
+    activity_mbq: ArrayLike,
+    std_mbq: ArrayLike,
+    *,
+    half_life_h: float,
+    uptake_half_time_h: float | None = None,
+    tail: str = "effective",
+    tail_flag: float = TAIL_FLAG,
+) -> TiaFit:
+    """Return the TIA by one of METHODS: `auto` (best model), `average`, a model's name, or `trapezoid` with its tail.
+
+    SettingsError for another name; FitError as in `fit_tac` and `trapezoid_tia`.
+
+    >>> tia_by("auto", [4.0, 24.0, 72.0], [46.0, 30.0, 10.5], [2.0, 1.5, 0.5], half_life_h=159.528).model
+    'mono'
+    """
+    points = (time_h, activity_mbq, std_mbq)
+    if method == TRAPEZOID:
+        return trapezoid_tia(*points, half_life_h=half_life_h, tail=tail, tail_flag=tail_flag)
+    if method not in METHODS:
+        known = f"one of {', '.join(METHODS)}"
+        raise SettingsError("kinetic model is unknown", got=method, expected=known, code="unknown_model")
+    return fit_tac(
+        *points,
+        half_life_h=half_life_h,
+        models=tuple(KINETIC_MODELS) if method in {AUTO, AVERAGE} else (method,),
+        uptake_half_time_h=uptake_half_time_h,
+        tail_flag=tail_flag,
+        average=method == AVERAGE,
+    )

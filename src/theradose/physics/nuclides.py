@@ -14,7 +14,11 @@ TABLE = Path(__file__).parent / "data" / "nuclides.csv"
 
 @dataclass(frozen=True)
 class Nuclide:
-    """A radionuclide: half-life in h, energies emitted per decay of itself alone in keV, short-lived progeny."""
+    """A radionuclide: half-life in h, energies emitted per decay of itself alone in keV, short-lived progeny.
+
+    `daughters` are its direct radioactive daughters with their branching fractions, long-lived ones too; `progeny` are
+    the names of all that grow in while it decays. `chains.chain_energy` adds their energies.
+    """
 
     name: str
     half_life_h: float
@@ -23,6 +27,7 @@ class Nuclide:
     alpha_kev: float
     recoil_kev: float
     progeny: tuple[str, ...] = ()
+    daughters: tuple[tuple[str, float], ...] = ()
 
     @property
     def lambda_per_h(self) -> float:
@@ -43,7 +48,10 @@ def nuclide_table() -> dict[str, Nuclide]:
     table = {}
     for row in rows:
         name, progeny = row.pop("name"), tuple(row.pop("progeny").split())
-        table[name] = Nuclide(name, **{key: float(value) for key, value in row.items()}, progeny=progeny)
+        pairs = (pair.split(":") for pair in row.pop("daughters").split())
+        daughters = tuple((daughter, float(branch)) for daughter, branch in pairs)
+        energies = {key: float(value) for key, value in row.items()}
+        table[name] = Nuclide(name, **energies, progeny=progeny, daughters=daughters)
     return table
 
 
@@ -61,6 +69,7 @@ def nuclide(name: str) -> Nuclide:
             where=Where(field="radionuclide"),
             got=name,
             expected=f"one of {', '.join(table)}",
+            code="unknown_nuclide",
             remedy=f"did you mean {near[0]}?" if near else "add it to scripts/make_nuclide_table.py and run that",
         )
     return table[name]

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from theradose.errors import DataError
+from theradose.errors import DataError, Where
 
 Array = NDArray[np.float64]
 Labels = NDArray[np.integer]
@@ -130,6 +130,22 @@ def mean_noise(
     sigma = (0.0, 0.0, 0.0) if fwhm_mm is None else sd_voxels(spacing_zyx_mm, fwhm_mm)
     together = math.prod(max(1.0, 2.0 * math.sqrt(math.pi) * s) for s in sigma)
     return np.asarray(np.sqrt(variance * np.minimum(together / counts, 1.0)))
+
+
+def require_uncorrected(applied: str) -> None:
+    """Raise DataError (THR-247) when recovery was corrected before: `applied` names that correction, or none.
+
+    >>> require_uncorrected("none")
+    """
+    if applied != "none":
+        raise DataError(
+            "recovery would be corrected twice",
+            where=Where(field="RecoveryCorrection"),
+            got=applied,
+            expected="none",
+            remedy="take the uncorrected image, or set quantify.recovery to none",
+            code="THR-247",
+        )
 
 
 def _none(means: Array, std: Array, matrix: Array) -> Recovered:

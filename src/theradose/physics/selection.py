@@ -48,11 +48,11 @@ def judged(models: Sequence[str], n_points: int) -> list[str]:
     return finite or [name for name in models if k[name] == min(k.values()) <= n_points]
 
 
-def select(fits: Mapping[str, CurveFit]) -> str:
-    """Return the name of the model to keep out of fits that `judged` allowed; FitError when none is acceptable.
+def criteria(fits: Mapping[str, CurveFit]) -> dict[str, float]:
+    """Return the criterion of every acceptable fit among those that `judged` allowed; FitError when there is none.
 
-    The smallest AICc wins; where it is infinite for all (three points, two parameters), the smallest chi^2. Ties go to
-    the model that stands first.
+    It is AICc; where that is infinite for all (three points, two parameters), chi^2, the numbers of parameters being
+    equal then.
     """
     accepted = [name for name, fit in fits.items() if is_accepted(fit)]
     if not accepted:
@@ -63,6 +63,22 @@ def select(fits: Mapping[str, CurveFit]) -> str:
             expected=f"CV below {100 * LARGEST_CV:.0f} % and correlation below {LARGEST_CORRELATION}",
         )
     score = {name: aicc(fits[name].chi2, fits[name].n_points, KINETIC_MODELS[name].n_parameters) for name in accepted}
-    rank = {name: fits[name].chi2 if math.isinf(score[name]) else score[name] for name in accepted}
+    return {name: fits[name].chi2 if math.isinf(score[name]) else score[name] for name in accepted}
+
+
+def select(fits: Mapping[str, CurveFit]) -> str:
+    """Return the name of the acceptable model with the smallest criterion; ties go to the model that stands first."""
+    rank = criteria(fits)
     least = min(rank.values())
-    return next(name for name in accepted if rank[name] <= least + TIE)
+    return next(name for name in rank if rank[name] <= least + TIE)
+
+
+def akaike_weights(criterion: Mapping[str, float]) -> dict[str, float]:
+    """Return exp(-d/2) of the distances d from the smallest criterion, scaled to one (Burnham and Anderson, 2002).
+
+    >>> {name: round(w, 3) for name, w in akaike_weights({"mono": 10.0, "bi": 12.0}).items()}
+    {'mono': 0.731, 'bi': 0.269}
+    """
+    least = min(criterion.values())
+    raw = {name: math.exp(-0.5 * (value - least)) for name, value in criterion.items()}
+    return {name: value / sum(raw.values()) for name, value in raw.items()}

@@ -3,15 +3,17 @@
 from typing import TypeVar
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 FloatOrArray = TypeVar("FloatOrArray", float, NDArray[np.float64])
 
 SECONDS_PER_HOUR = 3600.0
+MICROSECONDS_PER_SECOND = 1e6
 JOULE_PER_KEV = 1.602176634e-16  # exact since the SI of 2019: elementary charge 1.602176634e-19 C
 BQ_PER_MBQ = 1e6
 KG_PER_G = 1e-3
 MM3_PER_ML = 1e3
+KEV_PER_MEV = 1e3
 
 # One MBq for one hour is 3.6e9 decays; each leaves its keV in one gram: 5.767836e-4 Gy per MBq.h.keV/g.
 GY_PER_MBQ_H_KEV_PER_G = BQ_PER_MBQ * SECONDS_PER_HOUR * JOULE_PER_KEV / KG_PER_G
@@ -35,6 +37,15 @@ def seconds_from_hours(time_h: FloatOrArray) -> FloatOrArray:
     return time_h * SECONDS_PER_HOUR
 
 
+def seconds_from_microseconds(time_us: FloatOrArray) -> FloatOrArray:
+    """Convert us to s.
+
+    >>> seconds_from_microseconds(2.0)
+    2e-06
+    """
+    return time_us / MICROSECONDS_PER_SECOND
+
+
 def joule_from_kev(energy_kev: FloatOrArray) -> FloatOrArray:
     """Convert keV to J.
 
@@ -42,6 +53,25 @@ def joule_from_kev(energy_kev: FloatOrArray) -> FloatOrArray:
     1.602176634e-16
     """
     return energy_kev * JOULE_PER_KEV
+
+
+def kev_from_mev(energy_mev: FloatOrArray) -> FloatOrArray:
+    """Convert MeV to keV.
+
+    >>> kev_from_mev(0.5)
+    500.0
+    """
+    return energy_mev * KEV_PER_MEV
+
+
+def sphere_radius_mm(mass_g: ArrayLike, density_g_per_ml: float) -> NDArray[np.float64]:
+    """Return the radius in mm of a sphere of given mass (g) and density (g/mL).
+
+    >>> round(float(sphere_radius_mm(10.0, 1.04)), 3)
+    13.191
+    """
+    volume_mm3 = np.asarray(mass_g, float) / density_g_per_ml * MM3_PER_ML
+    return np.asarray(np.cbrt(3.0 * volume_mm3 / (4.0 * np.pi)))
 
 
 def gy_g_per_mbq_h(energy_kev: FloatOrArray) -> FloatOrArray:
@@ -98,6 +128,15 @@ def bq_per_ml_from_mbq(activity_mbq: FloatOrArray, volume_ml: FloatOrArray) -> F
     200000.0
     """
     return activity_mbq * BQ_PER_MBQ / volume_ml
+
+
+def decays_from_mbq_h(tia_mbq_h: FloatOrArray) -> FloatOrArray:
+    """Return the number of decays (Bq.s) in a time-integrated activity in MBq.h.
+
+    >>> decays_from_mbq_h(2.0)
+    7200000000.0
+    """
+    return tia_mbq_h * (BQ_PER_MBQ * SECONDS_PER_HOUR)
 
 
 def mbq_from(value: float, unit: str) -> float:

@@ -8,6 +8,7 @@ import pandas as pd
 from theradose.cohort.layout import Dataset, patients_of_chunk
 from theradose.cohort.quantification import Rows, measured, on_first_grid, totals
 from theradose.cohort.time_points import TimePoint, cycles, marks, time_points
+from theradose.imaging.activity import Accuracy
 from theradose.imaging.nifti import write_volume
 from theradose.physics.nuclides import nuclide
 from theradose.provenance import sha256_file, write_provenance
@@ -39,7 +40,11 @@ def run(chosen: Namespace) -> None:
     administered = data.participants().set_index("patient")["administered_mbq"]
     half_life_h = nuclide(chosen.radionuclide).half_life_h
     limits = settings.model_dump(include={"max_shift_mm", "min_overlap"}) if settings.register_time_points else None
-    asked = settings.model_dump(include={"recovery", "fwhm_mm", "calibration_uncertainty"})
+    asked = settings.model_dump(include={"recovery", "fwhm_mm"})
+    accuracy = Accuracy(
+        calibration=settings.calibration_uncertainty, scan=settings.scan_variation, fwhm=settings.fwhm_uncertainty,
+        outline_fwhm_mm=settings.outline_fwhm_mm,
+    )  # fmt: skip
     tac: Rows = []
     qc: Rows = []
     images: Rows = []
@@ -49,7 +54,7 @@ def run(chosen: Namespace) -> None:
             points = list(time_points(data, patient, session, chosen.radionuclide, settings.decay_reference))
             aligned, done = on_first_grid(points, limits)
             qc += totals(points, float(administered[patient]), half_life_h) + done
-            tac += measured(data, points, aligned, **asked)
+            tac += measured(data, points, aligned, accuracy=accuracy, **asked)
             images += listed(aligned, chosen.out)
     for rows, schema in ((tac, TAC), (qc, QC), (images, IMAGES)):
         write_table(pd.DataFrame(rows, columns=schema.names()), chosen.out / f"{schema.name}.tsv", schema)

@@ -12,6 +12,7 @@ from theradose.cohort.virtual.patient import VirtualPatient
 from theradose.cohort.virtual.scanner import blurred, centre
 from theradose.cohort.virtual.scans import ct_scan, pet_scan, spect_calibration, spect_scan
 from theradose.cohort.virtual.truth import dose_map, truth_of_latents, truth_of_vois
+from theradose.physics.kernels import sphere_s_gy_per_mbq_h
 from theradose.physics.nuclides import nuclide
 from theradose.vocabulary import VOIS, is_target, organ_of, voi_of_label
 
@@ -63,9 +64,13 @@ def test_kidney_dose_by_hand(patient: VirtualPatient) -> None:
     slow, fast = np.log(2) / left["t_bio_h"] + decay, np.log(2) / 0.5 + decay
     tia_mbq_h = patient.administered_mbq * uptake * (1 / slow - 1 / fast)
     assert left["tia_mbq_h"] + right["tia_mbq_h"] == pytest.approx(tia_mbq_h)
-    # 85.32 g.Gy per GBq.h is the published local-dose factor of Lu-177.
+    # 85.32 g.Gy per GBq.h is the published local-dose factor of Lu-177; a kidney's own photons add 2 % to it, what the
+    # other organs and the body send there about as much again.
     mass_g = left["mass_g"] + right["mass_g"]
-    assert left["dose_gy"] == pytest.approx(85.32e-3 * tia_mbq_h / mass_g, rel=1e-4)
+    local_gy = 85.32e-3 * tia_mbq_h / mass_g
+    own_gy = float(sphere_s_gy_per_mbq_h("Lu-177", left["mass_g"], 1.04)) * left["tia_mbq_h"]
+    assert own_gy == pytest.approx(1.015 * local_gy, rel=0.01)
+    assert own_gy < left["dose_gy"] < 1.08 * own_gy
     assert left["dose_gy_per_gbq"] == pytest.approx(left["dose_gy"] / patient.administered_mbq * 1000)
 
 
@@ -77,7 +82,9 @@ def test_truth_holds_every_target_and_no_region(patient: VirtualPatient) -> None
 
 def test_marrow_carries_its_absorbed_fraction(patient: VirtualPatient) -> None:
     row = truth_of_vois(patient, "Lu-177").set_index("voi").loc["red_marrow"]
-    assert row["dose_gy"] == pytest.approx(0.57 * 85.32e-3 * row["tia_mbq_h"] / row["mass_g"], rel=0.01)
+    own_gy = 0.57 * 85.32e-3 * row["tia_mbq_h"] / row["mass_g"]
+    assert row["dose_gy"] > own_gy
+    assert row["dose_gy"] - own_gy < 0.4 * row["dose_gy"]  # photons of the body weigh most where there is least
 
 
 def test_dose_map_has_the_planted_means(patient: VirtualPatient) -> None:
@@ -87,7 +94,9 @@ def test_dose_map_has_the_planted_means(patient: VirtualPatient) -> None:
         if row.voi == "red_marrow":
             continue
         label = next(n for n in patient.anatomy.volumes_ml() if voi_of_label(n) == row.voi)
-        assert dose.values[patient.anatomy.labels == label].mean() == pytest.approx(row.dose_gy, rel=1e-5)
+        mean_gy = dose.values[patient.anatomy.labels == label].mean()
+        # The map has the organ's voxels, the table the sphere of its mass: coarse surfaces differ most in small VOIs.
+        assert mean_gy == pytest.approx(row.dose_gy, rel=0.03 if row.mass_g > 50 else 0.10), row.voi
     assert (dose.values[patient.anatomy.labels == 0] == 0).all()
 
 
@@ -157,6 +166,7 @@ def test_latents_are_written_beside_what_they_became(patient: VirtualPatient) ->
 def test_lesions_differ_by_their_receptors(patients: list[VirtualPatient]) -> None:
     for patient in patients:
         table = truth_of_vois(patient, "Lu-177").set_index("voi")
-        doses = [table.loc[lesion.voi, "dose_gy"] / lesion.receptors for lesion in patient.lesions]
-        assert doses == pytest.approx([doses[0]] * len(doses))
+        per_g = table["tia_mbq_h"] / table["mass_g"]
+        shares = [per_g[lesion.voi] / lesion.receptors for lesion in patient.lesions]
+        assert shares == pytest.approx([shares[0]] * len(shares))
         assert {organ_of(lesion.voi) for lesion in patient.lesions} == {"lesions"}

@@ -9,7 +9,7 @@ from theradose.cohort.virtual.difficulty import DIFFICULTY
 from theradose.cohort.virtual.kinetics import kinetics_of
 from theradose.cohort.virtual.latents import draw_many
 from theradose.cohort.virtual.organs import SOFT_TISSUE_G_PER_ML
-from theradose.cohort.virtual.planted import MBQ_PER_GBQ, planted_dose_gy
+from theradose.cohort.virtual.planted import MBQ_PER_GBQ, planted_self_dose_gy
 from theradose.physics.nuclides import nuclide
 from theradose.vocabulary import LESIONS
 
@@ -19,7 +19,7 @@ G_PER_KG = 1000.0
 def tier_one(
     rng: np.random.Generator, patients: int, *, radionuclide: str, texture_coupling: float, difficulty: str
 ) -> pd.DataFrame:
-    """Return one row a patient and organ: planted dose in Gy/GBq beside what it came from.
+    """Return one row a patient and organ: planted self-dose in Gy/GBq beside what it came from.
 
     Columns: patient (number), voi (organ), egfr_ml_min (true), tumour_volume_ml, mass_g, uptake_fraction,
     uptake_fraction_pet, suv_pet (uptake per g of the diagnostic injection x body weight), t_eff_h, dose_gy_per_gbq.
@@ -46,7 +46,7 @@ def tier_one(
             "uptake_fraction_pet": kinetics.uptake_pet[organ],
             "suv_pet": kinetics.uptake_pet[organ] / mass_g * body.weight_kg * G_PER_KG,
             "t_eff_h": effective_half_life_h(kinetics.t_bio_h[organ], decay.half_life_h),
-            "dose_gy_per_gbq": planted_dose_gy(organ, tia_mbq_h, mass_g, radionuclide),
+            "dose_gy_per_gbq": planted_self_dose_gy(organ, tia_mbq_h, mass_g, radionuclide),
         }
         parts.append(pd.DataFrame(columns))
     return pd.concat(parts, ignore_index=True)

@@ -9,35 +9,48 @@ from theradose.cohort.virtual.difficulty import DIFFICULTY
 from theradose.cohort.virtual.kinetics import KINETICS
 from theradose.cohort.virtual.organs import SOFT_TISSUE_G_PER_ML
 from theradose.cohort.virtual.patient import VirtualPatient
-from theradose.cohort.virtual.planted import MBQ_PER_GBQ, planted_dose_gy
+from theradose.cohort.virtual.planted import ENGINE, MBQ_PER_GBQ, planted_self_dose_gy
 from theradose.cohort.virtual.scanner import centre
 from theradose.cohort.virtual.scans import spect_calibration
 from theradose.imaging.volume import Volume
 from theradose.physics.engines import LUNG_G_PER_ML, dose_engine
 from theradose.physics.nuclides import nuclide
+from theradose.physics.organ_level import cross_doses_gy
 from theradose.vocabulary import is_target, voi_of_label
 
 CYCLE = 1
-ENGINE = "local"
+
+
+def _density(patient: VirtualPatient) -> np.ndarray:
+    """Return the density of every voxel in g/mL, (z, y, x): lung or soft tissue."""
+    lung = np.isin(patient.anatomy.labels, LUNG_LABELS)
+    return np.where(lung, LUNG_G_PER_ML, SOFT_TISSUE_G_PER_ML)
 
 
 def truth_of_vois(patient: VirtualPatient, radionuclide: str) -> pd.DataFrame:
     """Return mass, TIA, dose, effective half-life and uptake of every target VOI (schema TRUTH_VOI).
 
-    Dose = electrons of all decays in the VOI / its mass on the label map at 1.04 g/mL; marrow x the absorbed
-    fraction of marrow.
+    Dose = self S of its mass on the label map at 1.04 g/mL x TIA (marrow: its absorbed fraction) + what everything
+    else in view gives it, each VOI's activity spread evenly.
     """
     decay = nuclide(radionuclide)
+    tias = patient.label_tia_mbq_h(decay.lambda_per_h)
+    present = set(patient.anatomy.volumes_ml())
+    (cross,) = cross_doses_gy(
+        patient.anatomy.labels, [{label: tia for label, tia in tias.items() if label in present}],
+        density_g_per_ml=_density(patient), spacing_zyx_mm=patient.anatomy.grid.spacing_zyx_mm, nuclide=decay,
+        engine=dose_engine(ENGINE),
+    )  # fmt: skip
     parts = shares(patient.anatomy, patient.body, patient.lesions)
     volumes = patient.anatomy.volumes_ml()
     rows = []
-    for label, tia_mbq_h in patient.label_tia_mbq_h(decay.lambda_per_h).items():
+    for label, tia_mbq_h in tias.items():
         voi = voi_of_label(label)
         if not is_target(voi):
             continue
         organ, part = parts[label]
         mass_g = volumes[label] * SOFT_TISSUE_G_PER_ML
-        dose_gy = float(planted_dose_gy(organ, tia_mbq_h, mass_g, radionuclide))
+        dose_gy = float(planted_self_dose_gy(organ, tia_mbq_h, mass_g, radionuclide)) + cross[label]
         t_bio_h = float(patient.kinetics.t_bio_h[organ])
         rows.append(
             {
@@ -58,18 +71,15 @@ def truth_of_vois(patient: VirtualPatient, radionuclide: str) -> pd.DataFrame:
 
 
 def dose_map(patient: VirtualPatient, radionuclide: str) -> Volume:
-    """Return the planted dose of every voxel in Gy, float32: absorbed where the decay is, no blur.
+    """Return the planted dose of every voxel in Gy, float32, by the kernel engine: no blur, zero outside the body.
 
     The map carries no absorbed fraction for marrow, which holds for a VOI's mean and not for a place in it.
     """
     decay = nuclide(radionuclide)
-    anatomy = patient.anatomy
-    density = np.full(anatomy.labels.shape, SOFT_TISSUE_G_PER_ML)
-    density[np.isin(anatomy.labels, LUNG_LABELS)] = LUNG_G_PER_ML
+    anatomy, grid = patient.anatomy, patient.anatomy.grid
     per_ml = spread(anatomy, patient.pattern, patient.label_tia_mbq_h(decay.lambda_per_h))
-    grid = anatomy.grid
-    dose = dose_engine(ENGINE)(per_ml * grid.voxel_ml, density, grid.spacing_zyx_mm, decay)
-    return Volume(dose.astype(np.float32), grid, "Gy")
+    dose = dose_engine(ENGINE).dose_gy(per_ml * grid.voxel_ml, _density(patient), grid.spacing_zyx_mm, decay)
+    return Volume(np.where(anatomy.labels > 0, dose, 0.0).astype(np.float32), grid, "Gy")
 
 
 def _derived(

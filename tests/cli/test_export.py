@@ -1,0 +1,82 @@
+"""The `theradose export-opengate` command."""
+
+import json
+
+import numpy as np
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from theradose.cli.export import export_opengate
+from theradose.imaging.grid import Grid
+from theradose.imaging.nifti import write_volume
+from theradose.imaging.volume import Volume
+from theradose.provenance import sha256_file
+from theradose.vocabulary import RESEARCH_USE_ONLY
+
+GRID = Grid((3, 4, 5), (4.0, 4.0, 4.0))
+app = typer.Typer()
+app.command()(export_opengate)
+
+
+@pytest.fixture
+def call(tmp_path):
+    values = np.ones(GRID.shape_zyx, np.float32)
+    write_volume(Volume(values, GRID, "MBq.h"), tmp_path / "tia.nii.gz")
+    write_volume(Volume((values * 40).astype(np.int16), GRID, "HU"), tmp_path / "ct.nii.gz")
+
+    def run(*more: str, ct: str = "ct.nii.gz", nuclide: str = "Lu-177"):
+        images = ["--tia-image", str(tmp_path / "tia.nii.gz"), "--ct", str(tmp_path / ct)]
+        return CliRunner().invoke(app, [*images, "--nuclide", nuclide, "--to", str(tmp_path / "gate"), *more])
+
+    return run
+
+
+def test_json_is_the_manifest_and_the_folder_is_there(call, tmp_path):
+    done = call("--histories", "2000", "--seed", "7", "--json")
+    assert done.exit_code == 0, done.output
+    found = json.loads(done.stdout)
+    assert found["folder"] == str(tmp_path / "gate")
+    assert (found["radionuclide"], found["histories"], found["seed"]) == ("Lu-177", 2000, 7)
+    assert found["tia_mbq_h"] == 60.0
+    assert found["gy_per_gy_simulated"] == pytest.approx(60 * 3.6e9 / 2000)
+    assert found["inputs"] == {
+        name: sha256_file(tmp_path / file) for name, file in (("tia_image", "tia.nii.gz"), ("ct", "ct.nii.gz"))
+    }
+    names = {file.name for file in (tmp_path / "gate").iterdir()}
+    assert names == {*found["files"], "manifest.json"}
+    assert {"activity.mhd", "ct.mhd", "simulation.py", "README.txt"} <= names
+    compile((tmp_path / "gate" / "simulation.py").read_text(), "simulation.py", "exec")
+
+
+def test_people_get_a_table_with_units(call):
+    done = call()
+    assert done.exit_code == 0
+    assert done.stdout.startswith(RESEARCH_USE_ONLY)
+    assert "60 MBq.h (2.16e+11 decays)" in done.stdout
+    assert "10000000 decays, seed 1" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("change", "code", "words"),
+    [
+        ({"nuclide": "Tc-99m"}, "isomer", "no isomer"),
+        ({"nuclide": "Xx-1"}, "unknown_nuclide", "unknown"),
+        ({"ct": "tia.nii.gz"}, "THR-210", "wrong unit"),
+    ],
+)
+def test_a_refusal_is_json_with_code_and_sentence(call, tmp_path, change, code, words):
+    done = call("--json", **change)
+    assert done.exit_code == 2
+    answer = json.loads(done.stdout)
+    assert answer["refused"] == code
+    assert words in answer["reason"]
+    assert not (tmp_path / "gate").exists()
+
+
+@pytest.mark.parametrize("option", [("--histories", "0"), ("--seed", "-1"), ("--histories", "many")])
+def test_bad_options_get_a_sentence(call, option):
+    done = call(*option)
+    assert done.exit_code == 2
+    assert "Invalid value" in done.output
+    assert "Traceback" not in done.output
