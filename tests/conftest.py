@@ -73,7 +73,7 @@ def organ_cohort(*, n_patients=24, n_test=8, n_noise=20, organs=("kidneys", "liv
             rows.append(row)
             numbers = {"mass_g": 150.0, "volume_ml": 150.0, "tia_mbq_h": 1.0, "tia_uncorrected_mbq_h": 1.0}
             numbers |= {"dose_gy": dose * 7.4, "dose_std_gy": 0.1, "dose_uncorrected_gy": dose * 7.0}
-            numbers |= {"dose_cross_gy": dose * 0.1}
+            numbers |= {"dose_cross_gy": dose * 0.1, "dose_rbe_gy": dose * 7.4}
             labels.append(
                 {
                     "patient": patient, "cycle": 1, "voi": organ, "level": "organ", "radionuclide": "Lu-177",

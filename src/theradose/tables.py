@@ -76,7 +76,7 @@ ORGAN_DOSE = Schema(
     (
         PATIENT, CYCLE, VOI, text("level", one_of=("voi", "organ")), NUCLIDE, text("engine"), quantity("mass_g"),
         quantity("volume_ml"), quantity("tia_mbq_h"), quantity("tia_uncorrected_mbq_h"), quantity("dose_gy"),
-        quantity("dose_std_gy"), quantity("dose_uncorrected_gy"), quantity("dose_cross_gy"),
+        quantity("dose_std_gy"), quantity("dose_uncorrected_gy"), quantity("dose_cross_gy"), quantity("dose_rbe_gy"),
         quantity("dose_voxel_gy"),
         quantity("dose_gy_per_gbq"), text("flags", empty=True),
     ),

@@ -48,6 +48,16 @@ def test_cross_dose_is_added_once_and_averaged_by_mass() -> None:
     assert organ_dose([crossed, other]).dose_cross_gy == pytest.approx((0.3 + 3 * 0.1) / 4)
 
 
+@pytest.mark.parametrize(("name", "ratio"), [("Lu-177", 1.0), ("Y-90", 1.0), ("Ac-225", 4.9)])
+def test_alphas_have_a_column_of_their_own(name: str, ratio: float) -> None:
+    """Ac-225 with progeny emits 28.0 MeV by alphas and recoils and 0.7 by electrons: (5 x 28.0 + 0.7) / 28.7."""
+    dose = voi_dose(
+        "lesions", volume_ml=10.0, density_g_per_ml=1.04, tia_mbq_h=1.0, tia_std_mbq_h=0.0, tia_uncorrected_mbq_h=1.0,
+        nuclide=nuclide(name), engine=dose_engine("local"),
+    )  # fmt: skip
+    assert dose.dose_rbe_gy / dose.dose_gy == pytest.approx(ratio, rel=0.01)
+
+
 def test_gy_per_cycle_given_as_gy_per_gbq_is_noticed() -> None:
     per_gbq = 0.5
     assert not is_implausible("kidneys", per_gbq)

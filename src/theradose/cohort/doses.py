@@ -146,13 +146,13 @@ def _in_lung(place: Scene) -> list[str]:
     return [names[n] for n in targets if share_of_surroundings(place.labels, n, lungs) > MOSTLY]
 
 
-def flags_of(place: Scene, *tables: pd.DataFrame) -> dict[str, set[str]]:
+def flags_of(*tables: pd.DataFrame, place: Scene | None = None) -> dict[str, set[str]]:
     """Return VOI -> all flags it got in some tables (columns voi, flags with semicolons between) or by its place."""
     found: dict[str, set[str]] = {}
     for table in tables:
         for voi, cell in zip(table["voi"], table["flags"], strict=True):
             found.setdefault(str(voi), set()).update(flag for flag in str(cell).split(";") if flag)
-    for voi in _in_lung(place):
+    for voi in _in_lung(place) if place else []:
         found.setdefault(voi, set()).add("kernel_in_lung")
     return found
 
@@ -167,7 +167,8 @@ def _row(
         "mass_g": dose.mass_g, "volume_ml": dose.volume_ml, "tia_mbq_h": dose.tia_mbq_h,
         "tia_uncorrected_mbq_h": dose.tia_uncorrected_mbq_h, "dose_gy": dose.dose_gy,
         "dose_std_gy": dose.dose_gy * relative_std, "dose_uncorrected_gy": dose.dose_uncorrected_gy,
-        "dose_cross_gy": dose.dose_cross_gy, "dose_voxel_gy": float(voxels_gy.mean(dtype=np.float64)),
+        "dose_cross_gy": dose.dose_cross_gy, "dose_rbe_gy": dose.dose_rbe_gy,
+        "dose_voxel_gy": float(voxels_gy.mean(dtype=np.float64)),
         "dose_gy_per_gbq": per_gbq, "flags": ";".join(sorted(raised)),
     }  # fmt: skip
 

@@ -7,8 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from theradose.physics.engines import DoseEngine
+from theradose.physics.chains import RBE_ALPHA, chain_energy
+from theradose.physics.engines import DoseEngine, absorbed_fraction
 from theradose.physics.nuclides import Nuclide
+from theradose.physics.units import local_dose_gy
 
 Array = NDArray[np.float64]
 Labels = NDArray[np.integer]
@@ -22,7 +24,8 @@ IMPLAUSIBLE_GY_PER_GBQ = {"kidneys": 1.5, "marrow": 0.5}
 class VoiDose:
     """Mass, time-integrated activity (MBq.h) and mean dose (Gy) of a VOI or organ, with and without recovery.
 
-    `dose_cross_gy` is the part of the dose that comes from outside each VOI.
+    `dose_cross_gy` is the part of the dose that comes from outside each VOI; `dose_rbe_gy` counts alphas five times
+    (MIRD Pamphlet No. 22) and is the dose itself for a radionuclide without alphas.
     """
 
     organ: str
@@ -34,6 +37,14 @@ class VoiDose:
     dose_std_gy: float
     dose_uncorrected_gy: float
     dose_cross_gy: float = 0.0
+    dose_rbe_gy: float = 0.0
+
+
+def _rbe_extra_gy(tia_mbq_h: float, mass_g: float, nuclide: Nuclide, organ: str) -> float:
+    """Return what RBE weighting adds to a self-dose in Gy: (RBE - 1) times the dose by alphas and recoils."""
+    source = chain_energy(nuclide.name)
+    alphas_gy = local_dose_gy(tia_mbq_h, source.alpha_kev + source.recoil_kev, mass_g)
+    return absorbed_fraction(organ) * (RBE_ALPHA - 1.0) * alphas_gy
 
 
 def voi_dose(
@@ -65,6 +76,7 @@ def voi_dose(
         dose_std_gy=per_tia * tia_std_mbq_h,
         dose_uncorrected_gy=per_tia * tia_uncorrected_mbq_h + cross_uncorrected_gy,
         dose_cross_gy=cross_gy,
+        dose_rbe_gy=per_tia * tia_mbq_h + cross_gy + _rbe_extra_gy(tia_mbq_h, mass_g, nuclide, organ),
     )
 
 
@@ -84,6 +96,7 @@ def organ_dose(parts: Sequence[VoiDose]) -> VoiDose:
         dose_std_gy=math.hypot(*(part.dose_std_gy * part.mass_g for part in parts)) / mass,
         dose_uncorrected_gy=sum(part.dose_uncorrected_gy * part.mass_g for part in parts) / mass,
         dose_cross_gy=sum(part.dose_cross_gy * part.mass_g for part in parts) / mass,
+        dose_rbe_gy=sum(part.dose_rbe_gy * part.mass_g for part in parts) / mass,
     )
 
 

@@ -63,7 +63,7 @@ def run(chosen: Namespace) -> None:
         parts = voi_doses(fits, volumes, density, place)
         voxels = {voi_of_label(label): dose.values[labels == label] for label in tia}
         budgets = budget_of(points, fits, parts)
-        raised = flags_of(place, points, fits)
+        raised = flags_of(points, fits, place=place)
         rows = dose_rows(parts, voxels, raised, float(administered[patient]), budgets)
         key = {"patient": patient, "cycle": cycle}
         method = {"radionuclide": radionuclide.name, "engine": settings.engine}
