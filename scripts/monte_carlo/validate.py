@@ -20,6 +20,7 @@ from theradose.physics.voxel_s import octants_mev
 TISSUE = 1.04
 Spacing = tuple[float, float, float]
 FINE_MM = {"Lu-177": 0.3, "Y-90": 0.6, "I-131": 0.3}  # cells of the transport near the source
+CELLS = {"Lu-177": (50, 100), "Y-90": (20, 40), "I-131": (30, 60)}  # voxels across a sphere, coarse and fine
 
 
 def cut_edges(step: float, fine_mm: float) -> tuple[np.ndarray, np.ndarray]:
@@ -81,7 +82,8 @@ def spheres(name: str, masses_g: tuple[float, ...], n: int) -> list[tuple[float,
     rows = []
     for mass in masses_g:
         radius = float(sphere_radius_mm(mass, TISSUE))
-        coarse, fine = (np.array([kept_mev(name, radius, cells, n, seed) for seed in range(4)]) for cells in (50, 100))
+        grids = [np.array([kept_mev(name, radius, cells, n, seed) for seed in range(4)]) for cells in CELLS[name]]
+        coarse, fine = grids
         kept = 2 * fine - coarse
         mine = sum(float(part) for part in sphere_parts_mev(name, mass, TISSUE))
         rows.append((mass, mine, float(kept.mean()), float(kept.std(ddof=1)) / 2))
