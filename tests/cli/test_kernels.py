@@ -119,3 +119,18 @@ def test_bad_options_are_said_not_thrown(words: str) -> None:
     done = call(words)
     assert done.exit_code == 2
     assert isinstance(done.exception, SystemExit)
+
+
+@pytest.mark.parametrize(
+    ("words", "code"),
+    [
+        ("sphere --nuclide Lu-177 --mass-g 10 --density 1040", "density_out_of_range"),
+        ("kernel --nuclide Lu-177 --spacing-mm 4.8 4.8 4.8 --density 1040", "density_out_of_range"),
+        ("kernel --nuclide Y-90 --spacing-mm 0.5 0.5 0.5", "voxel_out_of_range"),
+        ("kernel --nuclide Lu-177 --spacing-mm 20000 4 4", "voxel_out_of_range"),
+    ],
+)
+def test_other_units_are_noticed(words: str, code: str) -> None:
+    done = call(f"{words} --json")
+    assert done.exit_code == 2
+    assert json.loads(done.stdout)["refused"] == code

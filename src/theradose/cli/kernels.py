@@ -7,6 +7,7 @@ import typer
 from theradose.cli.answers import answer, refusal
 
 AXES = 3
+LEAST_G_PER_ML, MOST_G_PER_ML = 0.1, 5.0  # lung of a deep breath to beyond tooth enamel, 3
 
 
 def _checked(nuclide: str, **positive: list[float]) -> None:
@@ -17,6 +18,14 @@ def _checked(nuclide: str, **positive: list[float]) -> None:
     from theradose.physics.nuclides import nuclide as find
 
     find(nuclide)
+    for density in positive["density_g_per_ml"]:
+        if LEAST_G_PER_ML > density > 0 or density > MOST_G_PER_ML:
+            where, expected = Where(field="density"), f"{LEAST_G_PER_ML:g} to {MOST_G_PER_ML:g} g/mL"
+            got, remedy = f"{density:g}", "1040 kg/m3 are 1.04 g/mL"
+            raise SettingsError(
+                "no tissue has this density", where=where, got=got, expected=expected, remedy=remedy,
+                code="density_out_of_range",
+            )  # fmt: skip
     for name, values in positive.items():
         if not all(0 < value < math.inf for value in values):
             got, code = ", ".join(f"{value:g}" for value in values), f"{name.split('_')[0]}_not_positive"

@@ -1,7 +1,7 @@
 """Time-activity curves from the command line: fit and integrate one, and carry it over to another radionuclide."""
 
 import math
-from dataclasses import replace
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -12,7 +12,27 @@ if TYPE_CHECKING:
     from theradose.physics.kinetic_tia import TiaFit
 
 DEFAULT_RELATIVE_STD = 0.05
+LEAST_OF_LARGEST = 0.10  # of the largest activity: the noise of a small one does not vanish with it
+LARGEST_CV = 2.0
 LINE = "  {:<24}{}"
+
+
+def _possible(name: str, values: Sequence[float], unit: str = "", most: float = math.inf) -> None:
+    """Raise SettingsError unless all values are positive finite numbers up to `most`."""
+    from theradose.errors import SettingsError
+
+    for value in values:
+        if not (0 < value <= most and math.isfinite(value)):
+            expected = f"> 0{unit}" if math.isinf(most) else f"> 0 and at most {most:g}{unit}"
+            raise SettingsError(
+                f"{name} is impossible", got=f"{value:g}{unit}", expected=expected, code="impossible_value"
+            )
+
+
+def _stds(activity_mbq: Sequence[float], relative_std: float) -> list[float]:
+    """Return relative uncertainties in MBq, with a floor where an activity is small beside the largest."""
+    least = LEAST_OF_LARGEST * max(abs(a) for a in activity_mbq)
+    return [relative_std * max(abs(a), least) for a in activity_mbq]
 
 
 def _report(fit: "TiaFit") -> dict[str, Any]:
@@ -51,12 +71,12 @@ def fit(
     activity_mbq: Annotated[list[float], typer.Option("--activity-mbq", help="Activities at these times, MBq.")],
     std_mbq: Annotated[list[float] | None, typer.Option("--std-mbq", help="Standard uncertainties, MBq.")] = None,
     relative_std: Annotated[
-        float, typer.Option(help="Relative uncertainty, without --std-mbq.")
+        float, typer.Option(help="Without --std-mbq: uncertainty relative to the activity, or to 10 % of the largest.")
     ] = DEFAULT_RELATIVE_STD,
     model: Annotated[
         str, typer.Option(help="auto, average, trapezoid, a model (mono, bi, ...), or a single-time-point method.")
     ] = "auto",
-    uptake_half_time_h: Annotated[float | None, typer.Option(help="Half-time of the uptake, h; never fitted.")] = None,
+    uptake_half_time_h: Annotated[float | None, typer.Option(help="Biological half-time of the uptake, h; never fitted.")] = None,
     population_t_eff_h: Annotated[
         float | None, typer.Option(help="Population's effective half-life, h: taken where the fit is refused.")
     ] = None,
@@ -66,19 +86,21 @@ def fit(
 ) -> None:
     """Fit a time-activity curve, or say why not, and print its time-integrated activity with its uncertainty."""
     from theradose.errors import FitError, SettingsError
-    from theradose.physics.kinetics import TRAPEZOID, population_fit, tia_by
+    from theradose.physics.kinetics import TRAPEZOID, replacement, tia_by
     from theradose.physics.nuclides import nuclide as find
     from theradose.physics.population_prior import PopulationPrior
     from theradose.physics.single_time import SINGLE_TIME_METHODS, single_time_fit
 
     with refusal(as_json):
-        points = (time_h, activity_mbq, std_mbq or [relative_std * abs(a) for a in activity_mbq])
+        for name, value, unit, most in (
+            ("relative uncertainty", relative_std, "", math.inf),
+            ("uptake half-time", uptake_half_time_h, " h", math.inf),
+            ("population half-life", population_t_eff_h, " h", math.inf),
+            ("spread of the population half-life", population_cv, "", LARGEST_CV),
+        ):
+            _possible(name, [] if value is None else [value], unit, most)
+        points = (time_h, activity_mbq, std_mbq or _stds(activity_mbq, relative_std))
         known: dict[str, Any] = {"half_life_h": find(nuclide).half_life_h, "uptake_half_time_h": uptake_half_time_h}
-        for name, value in (("uptake half-time", uptake_half_time_h), ("population half-life", population_t_eff_h)):
-            if value is not None and value <= 0:
-                raise SettingsError(
-                    f"{name} must be positive", got=f"{value:g} h", expected="> 0 h", code="impossible_value"
-                )
         if model in SINGLE_TIME_METHODS:
             if population_t_eff_h is None:
                 raise SettingsError(
@@ -94,10 +116,13 @@ def fit(
             except FitError as error:
                 if population_t_eff_h is None or model == TRAPEZOID:
                     raise
-                result = population_fit(*points, t_eff_h=population_t_eff_h, t_eff_cv=population_cv, **known)
-                result = replace(result, reason=error.reason, sentence=error.sentence())
-    report = {"radionuclide": nuclide, **_report(result)}
-    answer(report if std_mbq else report | {"relative_std": relative_std}, as_json, _lines(result))
+                result = replacement(error, *points, t_eff_h=population_t_eff_h, t_eff_cv=population_cv, **known)
+    report, lines = {"radionuclide": nuclide, **_report(result)}, _lines(result)
+    if result.reason or model in SINGLE_TIME_METHODS:
+        report |= {"population_t_eff_h": population_t_eff_h, "population_cv": population_cv}
+        declared = f"{population_t_eff_h:g} h, relative spread {population_cv:g} (as declared)"
+        lines.append(LINE.format("population half-life", declared))
+    answer(report if std_mbq else report | {"relative_std": relative_std}, as_json, lines)
 
 
 def translate(
@@ -110,7 +135,7 @@ def translate(
     amplitude: Annotated[
         list[float] | None, typer.Option("--amplitude", help="Amplitudes of several terms, any one unit.")
     ] = None,
-    uptake_half_time_h: Annotated[float | None, typer.Option(help="Half-time of the uptake, h.")] = None,
+    uptake_half_time_h: Annotated[float | None, typer.Option(help="Biological half-time of the uptake, h.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Carry the time-integrated activity coefficient of one radionuclide over to another on the same molecule."""
@@ -128,6 +153,9 @@ def translate(
         if len(amplitudes) != len(lambda_eff_per_h) or (amplitude is None and len(lambda_eff_per_h) > 1):
             got = f"{len(amplitude or [])} amplitudes for {len(lambda_eff_per_h)} constants"
             raise SettingsError("several terms need an amplitude each", got=got, code="amplitudes_missing")
+        _possible("effective constant", lambda_eff_per_h, " /h")
+        _possible("amplitude", amplitudes)
+        _possible("uptake half-time", [] if uptake_half_time_h is None else [uptake_half_time_h], " h")
         rates = np.array(lambda_eff_per_h)
         moved = translated_rates(rates, old.half_life_h, new.half_life_h)
         before, after = (

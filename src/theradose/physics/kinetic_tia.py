@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import ArrayLike
 
-from theradose.errors import DataError, FitError
+from theradose.errors import DataError, FitError, SettingsError
 from theradose.physics.decay import decay_constant_per_h
 from theradose.physics.kinetic_fit import CurveFit, Points, Rates
 from theradose.physics.kinetic_models import (
@@ -21,11 +21,12 @@ from theradose.physics.kinetic_models import (
     shape_integral_slope,
     uptake_constant_per_h,
 )
-from theradose.physics.selection import aicc
+from theradose.physics.selection import aicc, is_poor
 
 # A point without uncertainty would have infinite weight; none is trusted beyond a millionth of the largest.
 LEAST_RELATIVE_SIGMA = 1e-6
 POINTS_OF_A_DECAY = 2
+LATEST_H = 2000.0  # 83 days: no patient is scanned later, and 33 minutes in seconds are more
 TAIL_FLAG = 0.40  # a TIA of which more than this lies after the last scan is flagged
 
 
@@ -59,18 +60,30 @@ class TiaFit:
 def curve_points(time_h: ArrayLike, activity_mbq: ArrayLike, std_mbq: ArrayLike) -> Points:
     """Return the points of a curve (h, MBq, MBq; n each) sorted by time; DataError when they make no curve.
 
+    Its code is unequal_lengths, not_finite, negative_time, negative_uncertainty, implausible_time or equal_times.
+
     >>> curve_points([72.0, 24.0], [10.0, 30.0], [1.0, 2.0]).activity_mbq
     array([30., 10.])
     """
     time, activity, std = (np.atleast_1d(np.asarray(a, float)) for a in (time_h, activity_mbq, std_mbq))
     if not (time.shape == activity.shape == std.shape and time.ndim == 1 and time.size):
-        raise DataError("a curve needs as many times as activities and uncertainties", got=(time.shape, activity.shape))
-    if not np.isfinite(np.stack([time, activity, std])).all() or time.min() < 0 or std.min() < 0:
-        raise DataError("a curve holds a value that is no number, or a negative time or uncertainty")
+        got = f"{time.size} times, {activity.size} activities and {std.size} uncertainties"
+        raise DataError("a curve needs as many times as activities and uncertainties", got=got, code="unequal_lengths")
+    if not np.isfinite(np.stack([time, activity, std])).all():
+        raise DataError("a curve holds a value that is no finite number", code="not_finite")
+    if time.min() < 0:
+        raise DataError("a time lies before the administration", got=f"{time.min():g} h", code="negative_time")
+    if std.min() < 0:
+        raise DataError("an uncertainty is negative", got=f"{std.min():g} MBq", code="negative_uncertainty")
+    if time.max() > LATEST_H:
+        got, expected = f"{time.max():g} h", f"at most {LATEST_H:g} h"
+        raise DataError(
+            "a time is implausible", got=got, expected=expected, remedy="are these seconds?", code="implausible_time"
+        )
     order = np.argsort(time, kind="stable")
     time, activity, std = time[order], activity[order], std[order]
     if np.any(np.diff(time) <= 0):
-        raise DataError("two points of a curve have the same time", got=time.tolist(), expected="each time once")
+        raise DataError("two points of a curve have the same time", got=f"{time.tolist()} h", code="equal_times")
     least = LEAST_RELATIVE_SIGMA * float(np.abs(activity).max())
     return Points(time, activity, np.maximum(std, least if least > 0 else 1.0))
 
@@ -78,17 +91,22 @@ def curve_points(time_h: ArrayLike, activity_mbq: ArrayLike, std_mbq: ArrayLike)
 def known_rates(half_life_h: float, uptake_half_time_h: float | None) -> Rates:
     """Return the known constants; the uptake is infinitely fast when no uptake half-time (h) is declared.
 
+    SettingsError for an uptake half-time that is not a positive number.
+
     >>> known_rates(math.log(2) / 0.004, None)
     Rates(phys=0.004, uptake=inf)
     """
     phys = decay_constant_per_h(half_life_h)
+    if uptake_half_time_h is not None and not 0 < uptake_half_time_h < math.inf:
+        got = f"{uptake_half_time_h:g} h"
+        raise SettingsError("uptake half-time must be positive", got=got, expected="> 0 h", code="impossible_value")
     return Rates(phys, NO_UPTAKE if uptake_half_time_h is None else uptake_constant_per_h(phys, uptake_half_time_h))
 
 
 def integrated(
     name: str, fit: CurveFit, *, uptake: float, last_h: float, n_parameters: int, tail_flag: float
 ) -> TiaFit:
-    """Return a fitted curve with its integral in MBq.h, the covariance propagated, and a flag on a long tail.
+    """Return a fitted curve with its integral in MBq.h, the covariance propagated, flags on misfit and tail.
 
     >>> one = CurveFit(np.array([50.0]), np.array([0.02]), np.diag([1.0, 1e-6]), 1.0, 4, at_physical_limit=False)
     >>> found = integrated("mono", one, uptake=NO_UPTAKE, last_h=72.0, n_parameters=2, tail_flag=0.4)
@@ -100,6 +118,7 @@ def integrated(
     gradient = np.concatenate([area, fit.amplitude_mbq * shape_integral_slope(fit.lambda_per_h)])
     tail = float(fit.amplitude_mbq @ shape_integral(fit.lambda_per_h, uptake, last_h))
     tail_fraction = tail / tia if tia > 0 else 0.0
+    poor = ("poor_fit",) if is_poor(fit.chi2, fit.n_points, n_parameters) else ()
     return TiaFit(
         model=name,
         parameters=named_parameters(fit.amplitude_mbq, fit.lambda_per_h, uptake),
@@ -110,7 +129,7 @@ def integrated(
         tail_fraction=tail_fraction,
         chi2=fit.chi2,
         aicc=aicc(fit.chi2, fit.n_points, n_parameters),
-        flags=("tail_over_40_percent",) if tail_fraction > tail_flag else (),
+        flags=(*poor, "tail_over_40_percent") if tail_fraction > tail_flag else poor,
         last_h=last_h,
     )
 

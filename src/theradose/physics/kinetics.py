@@ -8,6 +8,7 @@ sum_m w_m TIA_m and its variance sum_m w_m (var_m + (TIA_m - TIA)^2), w_m the Ak
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -94,6 +95,7 @@ def _averaged(fits: Mapping[str, CurveFit], rates: Rates, last_h: float, tail_fl
             amplitudes.append(np.array([-weight * amplitude.sum()]))
             constants.append(np.array([uptake]))
     best = min(ones.values(), key=lambda one: one.aicc)
+    poor = tuple(flag for flag in best.flags if flag == "poor_fit")
     return TiaFit(
         model=AVERAGE,
         parameters=named_parameters(np.concatenate(amplitudes), np.concatenate(constants), NO_UPTAKE),
@@ -104,7 +106,7 @@ def _averaged(fits: Mapping[str, CurveFit], rates: Rates, last_h: float, tail_fl
         tail_fraction=tail_fraction,
         chi2=best.chi2,
         aicc=best.aicc,
-        flags=("tail_over_40_percent",) if tail_fraction > tail_flag else (),
+        flags=(*poor, "tail_over_40_percent") if tail_fraction > tail_flag else poor,
         last_h=last_h,
         weights=weights,
     )
@@ -206,6 +208,20 @@ def population_fit(
     return replace(result, flags=result.flags + added)
 
 
+def replacement(error: FitError, *points: ArrayLike, **known: Any) -> TiaFit:
+    """Return the `population_fit` of a curve (h, MBq, MBq) whose fit was refused, with the refusal in it.
+
+    Along a rise the smallest activities have the smallest uncertainties, and the shape is wrong for all of them; there
+    every point weighs the same, with the largest of the uncertainties.
+    """
+    time_h, activity_mbq, std_mbq = points
+    if error.reason == "rising_activity":
+        std_mbq = np.full_like(np.asarray(std_mbq, float), np.max(std_mbq))
+    return replace(
+        population_fit(time_h, activity_mbq, std_mbq, **known), reason=error.reason, sentence=error.sentence()
+    )
+
+
 def fit_or_population(
     time_h: ArrayLike,
     activity_mbq: ArrayLike,
@@ -219,28 +235,14 @@ def fit_or_population(
     tail_flag: float = TAIL_FLAG,
 ) -> TiaFit:
     """Fit a curve, or, where the fit is refused, take the population's half-life and keep reason and sentence."""
+    points = (time_h, activity_mbq, std_mbq)
+    known: dict[str, Any] = {
+        "half_life_h": half_life_h, "uptake_half_time_h": uptake_half_time_h, "tail_flag": tail_flag
+    }  # fmt: skip
     try:
-        return fit_tac(
-            time_h,
-            activity_mbq,
-            std_mbq,
-            half_life_h=half_life_h,
-            models=models,
-            uptake_half_time_h=uptake_half_time_h,
-            tail_flag=tail_flag,
-        )
+        return fit_tac(*points, models=models, **known)
     except FitError as error:
-        fallback = population_fit(
-            time_h,
-            activity_mbq,
-            std_mbq,
-            half_life_h=half_life_h,
-            t_eff_h=t_eff_h,
-            t_eff_cv=t_eff_cv,
-            uptake_half_time_h=uptake_half_time_h,
-            tail_flag=tail_flag,
-        )
-        return replace(fallback, reason=error.reason, sentence=error.sentence())
+        return replacement(error, *points, t_eff_h=t_eff_h, t_eff_cv=t_eff_cv, **known)
 
 
 def tia_by(

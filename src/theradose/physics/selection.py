@@ -7,12 +7,17 @@ AICc (Hurvich and Tsai, Biometrika 76:297, 1989) with known uncertainties; accep
 import math
 from collections.abc import Mapping, Sequence
 
+from scipy.special import chdtrc
+
 from theradose.errors import FitError
 from theradose.physics.kinetic_fit import CurveFit
 from theradose.physics.kinetic_models import KINETIC_MODELS
 
 LARGEST_CV = 0.5
 LARGEST_CORRELATION = 0.8
+# Misfit beyond this is not noise: twice the declared uncertainties, or once in a thousand curves.
+LARGEST_CHI2_PER_FREEDOM = 4.0
+LEAST_PROBABILITY = 1e-3
 TIE = 1e-6
 
 
@@ -30,9 +35,28 @@ def aicc(chi2: float, n_points: int, n_parameters: int) -> float:
     return chi2 + 2.0 * n_parameters + 2.0 * n_parameters * (n_parameters + 1) / spare
 
 
+def is_poor(chi2: float, n_points: int, n_parameters: int) -> bool:
+    """Tell whether chi^2 over n-k degrees of freedom exceeds 4, or has a probability below 0.001 by chance.
+
+    Without a degree of freedom nothing can be told, and nothing is poor.
+
+    >>> is_poor(8.1, 4, 2), is_poor(7.9, 4, 2), is_poor(40.0, 2, 2)
+    (True, False, False)
+    """
+    spare = n_points - n_parameters
+    return spare > 0 and bool(chi2 > LARGEST_CHI2_PER_FREEDOM * spare or chdtrc(spare, chi2) < LEAST_PROBABILITY)
+
+
 def is_accepted(fit: CurveFit) -> bool:
     """Tell whether every parameter is known to better than 50 % and no phase follows another one."""
     return bool((fit.coefficients_of_variation < LARGEST_CV).all()) and fit.largest_correlation < LARGEST_CORRELATION
+
+
+def _fault(fit: CurveFit) -> str:
+    """Say which part of the rule of acceptance a fit fails, with its value."""
+    cv, correlation = float(fit.coefficients_of_variation.max()), fit.largest_correlation
+    faults = [f"CV {100 * cv:.0f} %"] if not cv < LARGEST_CV else []
+    return " and ".join(faults + ([f"correlation {correlation:.3f}"] if not correlation < LARGEST_CORRELATION else []))
 
 
 def judged(models: Sequence[str], n_points: int) -> list[str]:
@@ -59,7 +83,7 @@ def criteria(fits: Mapping[str, CurveFit]) -> dict[str, float]:
         raise FitError(
             "no fit is well determined",
             reason="uncertain_parameters",
-            got=", ".join(f"{n} CV {100 * fit.coefficients_of_variation.max():.0f} %" for n, fit in fits.items()),
+            got=", ".join(f"{name} {_fault(fit)}" for name, fit in fits.items()),
             expected=f"CV below {100 * LARGEST_CV:.0f} % and correlation below {LARGEST_CORRELATION}",
         )
     score = {name: aicc(fits[name].chi2, fits[name].n_points, KINETIC_MODELS[name].n_parameters) for name in accepted}

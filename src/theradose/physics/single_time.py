@@ -133,8 +133,7 @@ def single_time_fit(
     """Return the TIA of one scan (h, MBq, standard uncertainty MBq) by a method of the registry; a prior takes n scans.
 
     Its curve is the mono-exponential with the population's (or the posterior's) mean constant and this very TIA.
-    FitError one_scan_only, uptake_not_modelled (only the prior knows an uptake), or not_positive; SettingsError for
-    another name.
+    SettingsError for another name, or when the population decays no faster than physics; FitError one_scan_only, uptake_not_modelled (only the prior knows an uptake), or not_positive.
 
     >>> prior = PopulationPrior(math.log(2) / 48, 0.2)
     >>> fit = single_time_fit("haenscheid", [24.0], [10.0], [0.5], prior, half_life_h=159.528)
@@ -145,6 +144,13 @@ def single_time_fit(
         known = f"one of {', '.join(SINGLE_TIME_METHODS)}"
         raise SettingsError("single-time-point method is unknown", got=name, expected=known, code="unknown_model")
     points, rates = curve_points(time_h, activity_mbq, std_mbq), known_rates(half_life_h, uptake_half_time_h)
+    if prior.effective_per_h(rates.phys) <= rates.phys:
+        raise SettingsError(
+            "population half-life must be effective, below the physical one",
+            got=f"{math.log(2.0) / prior.effective_per_h(rates.phys):g} h",
+            expected=f"0 to {half_life_h:g} h",
+            code="impossible_value",
+        )
     if points.n > 1 and name != "population_prior":
         raise FitError("the method takes one scan", reason="one_scan_only", got=f"{points.n} scans")
     if math.isfinite(rates.uptake) and name != "population_prior":
