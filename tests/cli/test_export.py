@@ -74,9 +74,24 @@ def test_a_refusal_is_json_with_code_and_sentence(call, tmp_path, change, code, 
     assert not (tmp_path / "gate").exists()
 
 
-@pytest.mark.parametrize("option", [("--histories", "0"), ("--seed", "-1"), ("--histories", "many")])
+@pytest.mark.parametrize(
+    "option",
+    [
+        ("--histories", "0"), ("--histories", "1000000000001"), ("--histories", "many"), ("--seed", "-1"),
+        ("--seed", "2147483648"),
+    ],
+)  # fmt: skip
 def test_bad_options_get_a_sentence(call, option):
     done = call(*option)
     assert done.exit_code == 2
     assert "Invalid value" in done.output
     assert "Traceback" not in done.output
+
+
+@pytest.mark.parametrize("place", ["tia.nii.gz/inside/gate", "x" * 300, "/proc/gate"])
+def test_a_place_that_cannot_be_made_gets_a_sentence(call, tmp_path, place):
+    done = call("--to", str(tmp_path / place), "--json")
+    assert done.exit_code == 2
+    answer = json.loads(done.stdout)
+    assert answer["refused"] == "no_folder"
+    assert "folder cannot be made" in answer["reason"]

@@ -6,9 +6,10 @@ import math
 import pytest
 from typer.testing import CliRunner
 
+from theradose.cli.kinetics import _stds
 from theradose.cli.main import app
 from theradose.errors import FitError
-from theradose.physics.kinetics import METHODS, tia_by
+from theradose.physics.kinetics import METHODS, fit_or_population, tia_by
 from theradose.physics.single_time import SINGLE_TIME_METHODS
 from theradose.vocabulary import FLAGS, RESEARCH_USE_ONLY
 
@@ -40,14 +41,14 @@ def refused(words: str) -> dict:
 
 def test_the_answer_is_what_the_function_gives() -> None:
     found = answer(FOUR)
-    fit = tia_by("auto", TIMES, ACTIVITIES, [0.05 * a for a in ACTIVITIES], half_life_h=159.528)
+    fit = tia_by("auto", TIMES, ACTIVITIES, [0.05 * max(a, 4.6) for a in ACTIVITIES], half_life_h=159.528)
     assert set(found) >= KEYS
     assert (found["tia_mbq_h"], found["tia_std_mbq_h"]) == (fit.tia_mbq_h, fit.tia_std_mbq_h)
     assert (found["model"], found["parameters"], found["relative_std"]) == (fit.model, fit.parameters, 0.05)
 
 
 def test_uncertainties_are_taken_as_given_or_as_a_part_of_the_activity() -> None:
-    one = answer(f"{FOUR} --std-mbq 4.6 3.0 1.05 0.13")
+    one = answer(f"{FOUR} --std-mbq 4.6 3.0 1.05 0.46")
     assert one["tia_std_mbq_h"] == pytest.approx(answer(f"{FOUR} --relative-std 0.1")["tia_std_mbq_h"])
     assert one["tia_std_mbq_h"] == pytest.approx(2 * answer(FOUR)["tia_std_mbq_h"], rel=1e-6)
     assert "relative_std" not in one
@@ -101,8 +102,23 @@ def test_refusals_have_reasons(words: str, reason: str) -> None:
     [
         (FOUR.replace("Lu-177", "Lu-178x"), "unknown_nuclide"),
         (f"{FOUR} --model cubic", "unknown_model"),
-        (f"{FOUR} --std-mbq 1 2", "THR-200"),
-        (FOUR.replace("24", "4"), "THR-200"),
+        (f"{FOUR} --std-mbq 1 2", "unequal_lengths"),
+        (FOUR.replace("24", "4"), "equal_times"),
+        (FOUR.replace("24", "-24"), "negative_time"),
+        (FOUR.replace("10.5", "nan"), "not_finite"),
+        (FOUR.replace("4 24 72 168", "14400 86400 259200 604800"), "implausible_time"),
+        (FOUR.replace("168", "400000"), "implausible_time"),
+        *((f"{FOUR} --relative-std {bad}", "impossible_value") for bad in ("0", "nan", "-0.1", "inf")),
+        *((f"{FOUR} --uptake-half-time-h {bad}", "impossible_value") for bad in ("0", "nan", "inf")),
+        *((f"{RISING} --population-t-eff-h {bad}", "impossible_value") for bad in ("0", "nan", "inf")),
+        *(
+            (f"{RISING} --population-t-eff-h 48 --population-cv {bad}", "impossible_value")
+            for bad in ("0", "2.1", "nan")
+        ),
+        *((f"{ONE} --model {m} --population-t-eff-h 159.6", "impossible_value") for m in SINGLE_TIME_METHODS),
+        *((f"{TRANSLATE} --lambda-eff-per-h {bad}", "impossible_value") for bad in ("0", "nan", "inf", "-1")),
+        (f"{TRANSLATE} --lambda-eff-per-h 0.02 --amplitude nan", "impossible_value"),
+        (f"{TRANSLATE} --lambda-eff-per-h 0.02 --uptake-half-time-h 0", "impossible_value"),
         (f"{ONE} --model madsen", "population_missing"),
         (f"{FOUR} --uptake-half-time-h -1", "impossible_value"),
         (f"{FOUR} --model trapezoid --tail none", "unknown_tail"),
@@ -114,6 +130,31 @@ def test_bad_requests_are_sentences(words: str, code: str) -> None:
     found = refused(words)
     assert found["refused"] == code
     assert len(found["reason"]) > 20
+    assert not any(odd in found["reason"] for odd in ("np.", "array", "("))
+
+
+def test_a_zero_has_the_uncertainty_of_a_tenth_of_the_largest() -> None:
+    assert _stds([30.0, 25.0, 12.0, 0.0], 0.05) == pytest.approx([1.5, 1.25, 0.6, 0.15])
+    found = answer(FOUR.replace("46 30 10.5 1.3", "30 25 12 0"))
+    assert found["tia_mbq_h"] > 20 * 27.5 + 48 * 18.5  # what lies between the first three scans alone
+    assert "poor_fit" in found["flags"]
+
+
+def test_a_declared_half_life_is_printed_as_declared() -> None:
+    words = f"{ONE} --model madsen --population-t-eff-h 48 --population-cv 0.2"
+    found = answer(words)
+    assert (found["population_t_eff_h"], found["population_cv"]) == (48.0, 0.2)
+    assert found["t_eff_h"] < 47.9  # of the mean constant
+    assert "48 h, relative spread 0.2 (as declared)" in call(words).stdout
+    assert "population_t_eff_h" not in answer(f"{FOUR} --population-t-eff-h 48")
+
+
+def test_a_rise_is_replaced_as_the_library_does_it() -> None:
+    activity = (3.0, 12.0, 25.0, 30.0)
+    known = {"half_life_h": 159.528, "t_eff_h": 48.0, "t_eff_cv": 0.25}
+    fit = fit_or_population(TIMES, activity, _stds(activity, 0.05), **known)
+    found = answer(f"{FOUR.replace('46 30 10.5 1.3', '3 12 25 30')} --population-t-eff-h 48")
+    assert (found["tia_mbq_h"], found["fit_refused"]) == (pytest.approx(fit.tia_mbq_h, rel=1e-6), "rising_activity")
 
 
 def test_without_json_a_table_with_units_and_an_error_that_the_command_prints() -> None:

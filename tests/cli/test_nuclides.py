@@ -46,9 +46,26 @@ def test_page_for_people():
     assert "after a recoil they may not" in page
 
 
+def test_the_trap_of_the_sum_is_named_only_where_there_is_a_sum():
+    page = call("nuclide Ac-225").stdout
+    assert "The sum" not in page
+    assert "Progeny are not counted (Fr-221, " in page
+    assert "use --chain" in page
+    chain = call("nuclide Ac-225 --chain").stdout
+    assert "The sum holds" in chain
+    assert "Progeny are not counted" not in chain
+    assert "Progeny" not in call("nuclide Lu-177").stdout
+
+
 def test_unknown_is_refused():
     done = call("nuclide Lu177 --json")
     report = json.loads(done.stdout)
     assert done.exit_code == 2
     assert report["refused"] == "unknown_nuclide"
     assert "did you mean Lu-177?" in report["reason"]
+
+
+def test_another_mass_number_is_no_slip():
+    reason = json.loads(call("nuclide I-124 --json").stdout)["reason"]
+    assert "did you mean" not in reason
+    assert "one of Lu-177, Y-90" in reason

@@ -63,16 +63,27 @@ def test_page_for_people_says_what_does_not_transfer():
         ("bed --dose-gy 1 --t-eff-h 50 --organ kidney", "unknown_organ"),
         ("bed --dose-gy 1 --t-eff-h 50 --organ marrow", "no_constant"),
         ("bed --dose-gy 1 --t-eff-h 50", "missing_alpha_beta_gy"),
-        ("plan --dose-gy-per-gbq kidneys=0.5", "missing_t_eff"),
-        ("plan --dose-gy-per-gbq kidneys=0.5 --t-eff-h kidneys=50 --given-bed-gy kidneys=41", "limit_exceeded"),
-        ("plan --dose-gy-per-gbq marrow=0.03 --given-gy marrow=1.5 marrow=0.6", "limit_exceeded"),
+        ("plan --dose-gy-per-gbq kidneys=0.5 --exact", "missing_t_eff"),
+        ("plan --dose-gy-per-gbq kidneys=0.5 --exact --limit-dose-gy kidneys=40", "missing_t_eff"),
+        ("plan --dose-gy-per-gbq kidneys=0.5 --exact --t-eff-h kidneys=50 --given-bed-gy kidneys=41", "limit_exceeded"),
+        ("plan --dose-gy-per-gbq marrow=0.03 --exact --given-gy marrow=1.5 marrow=0.6", "limit_exceeded"),
         ("plan --dose-gy-per-gbq marrow=0.03 --relative-std kidneys=0.2", "wrong_organ"),
         ("plan --dose-gy-per-gbq marrow=0.03 marrow=0.04", "wrong_organ"),
         ("plan --dose-gy-per-gbq 0.03", "wrong_organ"),
-        ("plan --dose-gy-per-gbq spleen=0.5", "unknown_organ"),
+        (
+            "plan --dose-gy-per-gbq kidneys=0.5 marrow=0.03 --relative-std kidneys=0.2 --t-eff-h 50",
+            "missing_relative_std",
+        ),
+        ("plan --dose-gy-per-gbq marrow=0.03 --relative-std 20", "impossible_value"),
+        ("plan --dose-gy-per-gbq marrow=0.03 --relative-std -0.2", "impossible_value"),
+        ("plan --dose-gy-per-gbq marrow=0.03 --relative-std nan", "impossible_value"),
+        ("plan --dose-gy-per-gbq marrow=0.03 --exact --given-gy 0.5 --given-bed-gy 0.6", "wrong_given"),
+        ("plan --dose-gy-per-gbq marrow=0.03 --exact --given-bed-gy 0.6", "wrong_given"),
+        ("plan --dose-gy-per-gbq kidneys=0.5 --exact --t-eff-h 50 --given-gy 5 --given-bed-gy 6", "wrong_given"),
+        ("plan --dose-gy-per-gbq spleen=0.5 --exact", "unknown_organ"),
         ("plan --dose-gy-per-gbq marrow=-0.03", "impossible_value"),
-        ("plan --dose-gy-per-gbq marrow=0.03 --probability 1.5", "impossible_value"),
-        ("plan --dose-gy-per-gbq marrow=0.03 --distribution flat", "impossible_value"),
+        ("plan --dose-gy-per-gbq marrow=0.03 --exact --probability 1.5", "impossible_value"),
+        ("plan --dose-gy-per-gbq marrow=0.03 --exact --distribution flat", "impossible_value"),
         ("plan --dose-gy-per-gbq lesions=3.4", "no_limit"),
     ],
 )
@@ -82,6 +93,73 @@ def test_refusals_have_a_code_and_a_sentence(words, code):
     report = json.loads(done.stdout)
     assert report["refused"] == code
     assert len(report["reason"]) > 30
+
+
+@pytest.mark.parametrize("number", ["nan", "inf", "-inf", "1e200", "1e-200", "-1"])
+@pytest.mark.parametrize(
+    "words",
+    [
+        "bed --dose-gy X --t-eff-h 50 --organ kidneys",
+        "bed --dose-gy 5 --t-eff-h X --organ kidneys",
+        "bed --dose-gy 5 --t-eff-h 50 --alpha-beta-gy X --t-repair-h 2.8",
+        "bed --dose-gy 5 --t-eff-h 50 --alpha-beta-gy 2.6 --t-repair-h X",
+        "bed --dose-gy 5 --t-eff-h 50 --organ kidneys --uptake-half-time-h X",
+        "plan --dose-gy-per-gbq marrow=X --exact",
+        *(
+            f"plan --dose-gy-per-gbq kidneys=0.5 lesions=3 --relative-std kidneys=0.2 --t-eff-h 50 --{option} X"
+            for option in ("lesion-ml", "max-activity-gbq", "probability")
+        ),
+        *(
+            f"plan --dose-gy-per-gbq kidneys=0.5 --exact --t-eff-h 50 --{option} kidneys=X"
+            for option in (
+                "relative-std", "t-eff-h", "given-gy", "given-bed-gy", "limit-bed-gy", "limit-dose-gy", "alpha-beta-gy",
+                "t-repair-h",
+            )
+        ),
+    ],
+)  # fmt: skip
+def test_numbers_that_cannot_be_get_a_sentence(words, number):
+    done = call(words.replace("X", number) + " --json")
+    if "max-activity" in words and number == "inf":  # says that there is no cap
+        assert done.exit_code == 0
+        return
+    if "probability" in words and number == "1e-200":  # can be
+        assert json.loads(done.stdout)["activity_gbq"] > 0
+        return
+    assert done.exit_code == 2, done.output
+    assert "Traceback" not in done.output
+    assert json.loads(done.stdout)["refused"] == "impossible_value"
+
+
+def test_zero_lesion_volume_is_refused_and_many_cycles_too():
+    words = "plan --dose-gy-per-gbq marrow=0.03 --exact"
+    assert json.loads(call(words + " --lesion-ml 0 --json").stdout)["refused"] == "impossible_value"
+    assert json.loads(call(words + f" --cycles 1{'0' * 400} --json").stdout)["refused"] == "impossible_value"
+
+
+def test_a_prediction_taken_as_exact_says_so():
+    words = "plan --dose-gy-per-gbq kidneys=0.5 marrow=0.03 --relative-std marrow=0.3 --t-eff-h kidneys=50 --exact"
+    report = ask(words)
+    assert (report["prediction_taken_as_exact"], report["exact_organs"]) == (True, ["kidneys"])
+    assert "WARNING: prediction taken as exact for kidneys" in call(words).stdout
+    report = ask(PLAN)
+    assert (report["prediction_taken_as_exact"], report["exact_organs"]) == (False, [])
+    assert "WARNING" not in call(PLAN).stdout
+
+
+def test_a_dose_limit_of_ones_own_leaves_the_bed_limit_standing():
+    words = "plan --dose-gy-per-gbq kidneys=0.5 --relative-std 0.2 --t-eff-h 50 --cycles 4 --cautious"
+    bed_alone = ask(words)
+    both = ask(words + " --limit-dose-gy kidneys=40")
+    assert [(o["kind"], o["limit"]) for o in both["organs"]] == [("bed", 28.0), ("dose", 40.0)]
+    assert both["activity_gbq"] == bed_alone["activity_gbq"]
+    assert (both["binding_organ"], both["binding_limit"]) == ("kidneys", "bed")
+    kinds = [[(o["organ"], o["kind"]) for o in step["organs"]] for step in both["curve"]]
+    assert kinds == [[("kidneys", "bed"), ("kidneys", "dose")]] * len(kinds)
+    assert "  kidneys dose" in call(words + " --limit-dose-gy kidneys=40 --curves").stdout
+    strict = ask(words + " --limit-dose-gy kidneys=10")
+    assert (strict["binding_limit"], strict["activity_gbq"] < both["activity_gbq"]) == ("dose", True)
+    assert "held by the BED limit of kidneys" in call(words + " --limit-dose-gy kidneys=40").stdout
 
 
 @pytest.mark.parametrize("words", ["plan --dose-gy-per-gbq kidneys=x", "plan", "bed --dose-gy", "plan --cycles two"])
@@ -119,7 +197,8 @@ def test_plan_is_what_the_physics_gives():
 
 def test_without_uncertainty_the_limit_is_met_to_a_thousandth():
     report = ask(
-        "plan --dose-gy-per-gbq kidneys=0.5 --t-eff-h kidneys=50 --cycles 4 --given-gy kidneys=5.75 kidneys=5.75"
+        "plan --dose-gy-per-gbq kidneys=0.5 --exact --t-eff-h kidneys=50 --cycles 4 "
+        "--given-gy kidneys=5.75 kidneys=5.75"
     )
     [kidneys] = report["organs"]
     assert kidneys["bed_gy"] == pytest.approx(40.0, rel=1e-3)
@@ -143,9 +222,9 @@ def test_options_change_what_they_say():
 
 def test_gray_per_cycle_taken_for_gray_per_gbq_is_flagged():
     # 3.7 Gy per cycle of 7.4 GBq, written where Gy/GBq belongs.
-    [organ] = ask("plan --dose-gy-per-gbq kidneys=3.7 --t-eff-h 50")["organs"]
+    [organ] = ask("plan --dose-gy-per-gbq kidneys=3.7 --exact --t-eff-h 50")["organs"]
     assert organ["flags"] == ["implausible_dose"]
-    assert ask("plan --dose-gy-per-gbq kidneys=0.5 --t-eff-h 50")["organs"][0]["flags"] == []
+    assert ask("plan --dose-gy-per-gbq kidneys=0.5 --exact --t-eff-h 50")["organs"][0]["flags"] == []
 
 
 def test_page_of_a_plan():
@@ -153,9 +232,9 @@ def test_page_of_a_plan():
     assert page.startswith(RESEARCH_USE_ONLY)
     # (2 Gy / 4) / (0.03 exp(1.64485 sqrt(ln 1.09)))
     assert "10.284 GBq in each of 4 cycles" in page
-    assert "held by marrow; P(limit exceeded) at most 0.05" in page
+    assert "held by the dose limit of marrow; P(limit exceeded) at most 0.05" in page
     [lesions] = [line.split() for line in page.splitlines() if line.strip().startswith("lesions")]
-    assert lesions[1:3] == ["target", "-"]
+    assert lesions[1:4] == ["target", "-", "-"]  # no limit, and so no probability to exceed it
     assert EXTERNAL_BEAM_WARNING not in page  # no number it would belong to
     assert EXTERNAL_BEAM_WARNING in call(PLAN + " --curves").stdout
 

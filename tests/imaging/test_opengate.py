@@ -161,8 +161,10 @@ def refused(values: float) -> Volume:
         ({"ct": ct_of(grid=Grid(SHAPE, GRID.spacing_mm, (8.0, 11.0, 13.0)))}, GeometryError, "does not cover"),
         ({"radionuclide": "Tc-99m"}, SettingsError, "isomer"),
         ({"radionuclide": "Lu-178"}, SettingsError, "unknown"),
-        ({"histories": 0}, SettingsError, "at least 1"),
-        ({"seed": 0}, SettingsError, "at least 1"),
+        ({"histories": 0}, SettingsError, "out of range"),
+        ({"histories": 10**12 + 1}, SettingsError, "out of range"),
+        ({"seed": -1}, SettingsError, "out of range"),
+        ({"seed": 2**31}, SettingsError, "out of range"),
     ],
 )
 def test_what_cannot_be_simulated_is_refused_and_leaves_nothing(tmp_path, change, error, words):

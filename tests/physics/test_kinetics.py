@@ -10,9 +10,10 @@ from hypothesis import strategies as st
 from scipy.integrate import quad
 
 from theradose.errors import DataError, FitError, SettingsError
-from theradose.physics.kinetic_fit import Points, Rates, fit_curve
+from theradose.physics.kinetic_fit import CurveFit, Points, Rates, fit_curve
 from theradose.physics.kinetic_models import KINETIC_MODELS, NO_UPTAKE, curve_mbq, uptake_constant_per_h
 from theradose.physics.kinetics import AVERAGE, METHODS, fit_or_population, fit_tac, population_fit, tia_by
+from theradose.physics.selection import criteria, is_poor
 
 T_PHYS_H = 159.528
 PHYS = math.log(2) / T_PHYS_H
@@ -131,6 +132,57 @@ def test_rising_activity_is_refused_by_name_and_replaced() -> None:
     assert fit.sentence.startswith("THR-300")
 
 
+def test_along_a_refused_rise_every_point_weighs_the_same() -> None:
+    activity = np.array([3.0, 12.0, 25.0, 30.0])
+    known = {"half_life_h": T_PHYS_H, "t_eff_h": 48.0, "t_eff_cv": 0.25}
+    fit = fit_or_population(FOUR, activity, 0.05 * activity, **known)
+    f = np.exp(-math.log(2) / 48.0 * FOUR)
+    assert fit.tia_mbq_h == pytest.approx((f @ activity) / (f @ f) * 48.0 / math.log(2))
+    # The smallest point no longer decides: weighted, it pulled the TIA to less than half.
+    assert fit.tia_mbq_h > 2.0 * population_fit(FOUR, activity, 0.05 * activity, **known).tia_mbq_h
+    assert "poor_fit" in fit.flags
+    # Another refusal keeps the weights it was given.
+    noisy, sigma = np.array([1.0, 0.9, 0.3, 0.4]), np.array([2.0, 1.5, 2.5, 3.0])
+    kept = fit_or_population(FOUR, noisy, sigma, **known)
+    assert kept.reason == "uncertain_parameters"
+    assert kept.tia_mbq_h == population_fit(FOUR, noisy, sigma, **known).tia_mbq_h
+
+
+@pytest.mark.parametrize("method", ["mono", "auto", AVERAGE])
+def test_a_curve_that_misses_its_points_is_flagged_and_not_changed(method: str) -> None:
+    activity = np.array([30.0, 15.0, 40.0, 3.0])
+    poor = tia_by(method, FOUR, activity, 0.05 * activity, half_life_h=T_PHYS_H)
+    fair = tia_by(method, FOUR, activity, 0.5 * activity, half_life_h=T_PHYS_H)
+    assert "poor_fit" in poor.flags
+    assert "poor_fit" not in fair.flags
+    assert poor.tia_mbq_h == pytest.approx(fair.tia_mbq_h, rel=1e-6)
+    assert 10 * poor.tia_std_mbq_h == pytest.approx(fair.tia_std_mbq_h, rel=1e-5)
+
+
+@pytest.mark.parametrize(("n", "k", "chi2"), [(3, 2, 4.0), (4, 2, 8.0), (10, 2, 26.12448155837614)])
+def test_a_fit_is_poor_above_four_per_degree_of_freedom_or_below_p_0001(n: int, k: int, chi2: float) -> None:
+    # The tabulated 0.999 quantile of chi^2 with 8 degrees of freedom is 26.124, less than 4 x 8.
+    assert not is_poor(chi2 * 0.9999, n, k)
+    assert is_poor(chi2 * 1.0001, n, k)
+
+
+def test_a_refusal_by_acceptance_names_what_failed() -> None:
+    def fit(cv: float, correlation: float) -> CurveFit:
+        covariance = np.diag(np.full(4, cv**2))
+        covariance[0, 3] = covariance[3, 0] = correlation * cv**2
+        return CurveFit(np.ones(2), np.ones(2), covariance, 1.0, 9, at_physical_limit=False)
+
+    for one, said, unsaid in (
+        (fit(0.6, 0.1), "bi CV 60 %", "correlation 0.1"),
+        (fit(0.1, 0.93), "bi correlation 0.930", "CV 10"),
+        (fit(0.6, 0.93), "bi CV 60 % and correlation 0.930", "inf"),
+    ):
+        with pytest.raises(FitError) as caught:
+            criteria({"bi": one})
+        assert said in str(caught.value)
+        assert unsaid not in str(caught.value)
+
+
 def test_activity_that_wants_to_grow_is_refused_even_when_it_does_not_rise_throughout() -> None:
     corrected = np.array([10.0, 9.9, 11.0, 12.0])
     activity = corrected * np.exp(-PHYS * FOUR)
@@ -204,9 +256,16 @@ def test_long_tail_is_flagged() -> None:
 def test_order_of_points_does_not_matter_and_nonsense_is_refused() -> None:
     back = fit_tac(FOUR[::-1], kidney()[::-1], 0.05 * kidney()[::-1], half_life_h=T_PHYS_H)
     assert back.tia_mbq_h == pytest.approx(fit_tac(FOUR, kidney(), 0.05 * kidney(), half_life_h=T_PHYS_H).tia_mbq_h)
-    for time, activity in (([4.0, 4.0], [1.0, 2.0]), ([-1.0, 4.0], [1.0, 2.0]), ([1.0, 4.0], [np.nan, 2.0])):
-        with pytest.raises(DataError):
+    for time, activity, code in (
+        ([4.0, 4.0], [1.0, 2.0], "equal_times"),
+        ([-1.0, 4.0], [1.0, 2.0], "negative_time"),
+        ([1.0, 4.0], [np.nan, 2.0], "not_finite"),
+        ([1.0, 4.0, 5.0], [1.0, 2.0], "unequal_lengths"),
+        ([1.0, 2001.0], [1.0, 2.0], "implausible_time"),
+    ):
+        with pytest.raises(DataError) as caught:
             fit_tac(time, activity, [0.1, 0.1], half_life_h=T_PHYS_H)
+        assert caught.value.code == code
 
 
 def test_population_fit_of_one_point_by_hand() -> None:

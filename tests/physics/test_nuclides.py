@@ -65,6 +65,11 @@ def test_alpha_emitters_name_their_progeny() -> None:
 def test_unknown_radionuclide_lists_the_known_and_guesses() -> None:
     with pytest.raises(SettingsError, match=r"Lu177.*one of Lu-177, Y-90.*did you mean Lu-177\?"):
         nuclide("Lu177")
+    for spelling in ("177Lu", "lu-177", "LU 177"):
+        with pytest.raises(SettingsError, match=r"did you mean Lu-177\?"):
+            nuclide(spelling)
+    with pytest.raises(SettingsError, match=r"one of Lu-177, Y-90(?!.*did you mean)"):
+        nuclide("I-124")
 
 
 def test_table_is_what_the_script_makes() -> None:

@@ -129,12 +129,15 @@ def test_used_up_limits_are_refused() -> None:
         (replace(KIDNEYS, dose_gy_per_gbq=0.0), {}),
         (replace(KIDNEYS, dose_gy_per_gbq=math.nan), {}),
         (replace(KIDNEYS, relative_std=-0.1), {}),
+        (replace(KIDNEYS, relative_std=2.1), {}),
+        (replace(KIDNEYS, relative_std=math.nan), {}),
         (replace(KIDNEYS, limit_gy=0.0), {}),
         (replace(KIDNEYS, given_bed_gy=-1.0), {}),
         (replace(KIDNEYS, distribution="uniform"), {}),
         (replace(KIDNEYS, distribution="normal", relative_std=2.0), {"probability": 0.95}),
         (KIDNEYS, {"probability": 0.0}),
         (KIDNEYS, {"cycles": 0}),
+        (KIDNEYS, {"cycles": 101}),
         (KIDNEYS, {"max_activity_gbq": 0.0}),
     ],
 )
@@ -158,7 +161,7 @@ def test_numbers_of_the_table_and_of_the_user() -> None:
     assert (kidneys.kind, kidneys.limit_gy, kidneys.alpha_beta_gy) == ("bed", 40.0, 2.6)
     assert kidneys.given_dose_gy == 23.0
     assert kidneys.given_bed_gy == pytest.approx(25.70, abs=0.005)
-    [cautious] = organ_risks("kidneys", 0.5, t_eff_h=50.0, case="cautious", given_bed_gy=3.0, given_gy=[5.75])
+    [cautious] = organ_risks("kidneys", 0.5, t_eff_h=50.0, case="cautious", given_bed_gy=3.0)
     assert (cautious.limit_gy, cautious.given_bed_gy) == (28.0, 3.0)
     [marrow] = organ_risks("marrow", 0.03, given_gy=[0.4, 0.3])
     assert (marrow.kind, marrow.limit_gy, marrow.given_dose_gy) == ("dose", 2.0, pytest.approx(0.7))
@@ -167,6 +170,32 @@ def test_numbers_of_the_table_and_of_the_user() -> None:
     assert [(risk.kind, risk.limit_gy) for risk in both] == [("bed", 39.0), ("dose", 20.0)]
     [own] = organ_risks("spleen", 0.2, chosen={"limit_dose_gy": 15.0})
     assert (own.kind, own.limit_gy) == ("dose", 15.0)
+
+
+def test_every_limit_that_applies_is_kept() -> None:
+    def kinds(organ: str, **chosen: float) -> list[tuple[str, float]]:
+        risks = organ_risks(organ, 0.5, t_eff_h=50.0, case="cautious", chosen=chosen)
+        return [(risk.kind, risk.limit_gy) for risk in risks]
+
+    assert kinds("kidneys", limit_dose_gy=40.0) == [("bed", 28.0), ("dose", 40.0)]
+    assert kinds("kidneys", limit_bed_gy=35.0) == [("bed", 35.0)]
+    assert kinds("marrow", limit_bed_gy=3.0, t_repair_h=1.0) == [("bed", 3.0), ("dose", 2.0)]
+    assert kinds("lesions", limit_dose_gy=60.0) == [("dose", 60.0)]
+    both = organ_risks("kidneys", 0.5, t_eff_h=50.0, chosen={"limit_dose_gy": 10.0})
+    plan = plan_activity(both, cycles=2, probability=0.05)
+    assert (plan.binding_organ, plan.binding_kind) == ("kidneys", "dose")
+    assert plan_activity(both[:1], cycles=2, probability=0.05).binding_kind == "bed"
+
+
+def test_earlier_cycles_are_given_once_and_as_the_limit_needs_them() -> None:
+    for organ, more in (
+        ("kidneys", {"given_gy": [5.75]}),
+        ("kidneys", {"chosen": {"limit_dose_gy": 23.0}}),
+        ("marrow", {}),
+    ):
+        with pytest.raises(SettingsError) as caught:
+            organ_risks(organ, 0.5, t_eff_h=50.0, given_bed_gy=6.4, **more)
+        assert caught.value.code == "wrong_given"
 
 
 def test_a_bed_limit_needs_a_half_life() -> None:

@@ -14,8 +14,8 @@ def export_opengate(
     ct: Annotated[Path, typer.Option(help="CT in HU (or density in g/mL), NIfTI with sidecar, on any grid.")],
     nuclide: Annotated[str, typer.Option(help="Radionuclide, e.g. Lu-177.")],
     to: Annotated[Path, typer.Option(help="Folder to write; it must not exist.")],
-    histories: Annotated[int, typer.Option(min=1, help="Decays to simulate.")] = 10_000_000,
-    seed: Annotated[int, typer.Option(min=1, help="Seed of the random numbers.")] = 1,
+    histories: Annotated[int, typer.Option(min=1, max=10**12, help="Decays to simulate.")] = 10_000_000,
+    seed: Annotated[int, typer.Option(min=0, max=2**31 - 1, help="Seed of the random numbers.")] = 1,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Write a folder with a ready OpenGATE (GATE 10) simulation of the absorbed dose."""

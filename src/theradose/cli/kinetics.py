@@ -76,7 +76,9 @@ def fit(
     model: Annotated[
         str, typer.Option(help="auto, average, trapezoid, a model (mono, bi, ...), or a single-time-point method.")
     ] = "auto",
-    uptake_half_time_h: Annotated[float | None, typer.Option(help="Biological half-time of the uptake, h; never fitted.")] = None,
+    uptake_half_time_h: Annotated[
+        float | None, typer.Option(help="Biological half-time of the uptake, h; never fitted.")
+    ] = None,
     population_t_eff_h: Annotated[
         float | None, typer.Option(help="Population's effective half-life, h: taken where the fit is refused.")
     ] = None,

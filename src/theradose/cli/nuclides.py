@@ -63,6 +63,7 @@ def nuclide(
         LINE.format("sum", "", "", *(f"{getattr(source, kind):.2f}" for kind in chains.ENERGIES)) if chain else "",
         f"  1 MBq.h in 1 g: {dose_gy:.6g} Gy; {dose_rbe_gy:.6g} Gy RBE-weighted (alphas and recoils x {rbe:g})",
         *(f"  not counted, outlives {name}: {child}" for child in report["long_lived_not_counted"]),
-        TRAP if daughters else "",
+        TRAP if daughters and chain else "",
+        f"  Progeny are not counted ({', '.join(alone.progeny)}): use --chain." if alone.progeny and not chain else "",
     ]
     answer(report, as_json, [line for line in lines if line])

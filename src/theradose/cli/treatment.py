@@ -11,7 +11,7 @@ from theradose.cli.numbers import NumbersCommand
 
 CURVE = (0.25, 0.5, 0.75, 1.0, 1.25, 1.5, 2.0)  # activities of the curves, in parts of the planned one
 PAIR = re.compile(r"[A-Za-z]\w*=[^=]+")
-LINE = "  {:<16}{:<8}{:>9}{:>10}{:>13}{:>13}{:>16}"
+LINE = "  {:<22}{:<8}{:>9}{:>10}{:>13}{:>13}{:>16}"
 
 
 class PairsCommand(NumbersCommand):
@@ -55,7 +55,7 @@ def bed(
     from theradose.errors import SettingsError, Where
     from theradose.physics.complications import external_beam_ntcp
     from theradose.physics.limits import LIMITS, constant, has_constant
-    from theradose.physics.radiobiology import bed_gy, eqd2_gy, g_factor_single, require
+    from theradose.physics.radiobiology import bed_gy, eqd2_gy, g_factor_single, require, require_plain
 
     def value(name: str, given: float | None) -> float:
         if given is None and organ is None:
@@ -65,6 +65,11 @@ def bed(
 
     with refusal(as_json):
         ab, repair_h = value("alpha_beta_gy", alpha_beta_gy), value("t_repair_h", t_repair_h)
+        zero_too = {"dose_gy": dose_gy, "uptake_half_time_h": [uptake_half_time_h]}
+        above = {"t_eff_h": t_eff_h, "alpha_beta_gy": [ab], "t_repair_h": [repair_h]}
+        for name, numbers in {**zero_too, **above}.items():
+            for number in numbers:
+                require_plain(number, name, zero=name in zero_too)
         n = len(dose_gy)
         require(len(t_eff_h) in {1, n}, "t_eff_h", f"{len(t_eff_h)} values", f"one, or one for each of {n} cycles")
         half_lives = t_eff_h * n if len(t_eff_h) == 1 else t_eff_h
@@ -98,7 +103,8 @@ def plan(
     dose_gy_per_gbq: Annotated[list[str], typer.Option("--dose-gy-per-gbq", help="As kidneys=0.5 marrow=0.03.")],
     cycles: Annotated[int, typer.Option(help="Cycles to come, of equal activity.")] = 1,
     probability: Annotated[float, typer.Option(help="Of exceeding an organ's limit, at most.")] = 0.05,
-    relative_std: Annotated[list[str] | None, typer.Option("--relative-std", help="Of the prediction.")] = None,
+    relative_std: Annotated[list[str] | None, typer.Option("--relative-std", help="Of the prediction, as 0.2.")] = None,
+    exact: Annotated[bool, typer.Option("--exact", help="Take predictions without --relative-std as exact.")] = False,
     distribution: Annotated[str, typer.Option(help="lognormal (the dose is its median) or normal.")] = "lognormal",
     t_eff_h: Annotated[list[str] | None, typer.Option("--t-eff-h", help="Effective half-life, h.")] = None,
     given_gy: Annotated[list[str] | None, typer.Option("--given-gy", help="One for each earlier cycle.")] = None,
@@ -109,7 +115,7 @@ def plan(
     t_repair_h: Annotated[list[str] | None, typer.Option("--t-repair-h")] = None,
     cautious: Annotated[bool, typer.Option("--cautious", help="The lower limits, for risk factors.")] = False,
     max_activity_gbq: Annotated[float, typer.Option(help="Cap on the activity of one cycle.")] = float("inf"),
-    lesion_ml: Annotated[float, typer.Option(help="Volume of lesions, for tumour control; 0: none.")] = 0.0,
+    lesion_ml: Annotated[float | None, typer.Option(help="Volume of lesions, for tumour control.")] = None,
     curves: Annotated[bool, typer.Option("--curves", help="Print risk and response against activity too.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
@@ -131,18 +137,24 @@ def plan(
     }
     doses, given = _pairs(dose_gy_per_gbq, "--dose-gy-per-gbq"), _pairs(given_gy, "--given-gy")
     with refusal(as_json):
-        _require_organs(doses, {**own, **about, "given_gy": given})
+        volume = {} if lesion_ml is None else {"": [lesion_ml]}
+        cap = {} if max_activity_gbq == math.inf else {"": [max_activity_gbq]}
+        options = {**own, **about, "given_gy": given}
+        _require_organs(doses, {**options, "lesion_ml": volume, "max_activity_gbq": cap})
+        _require_std(doses, about["relative_std"], exact)
         risks = _risks(doses, own, about, given, distribution=distribution, case="cautious" if cautious else "standard")
-        report = _plan(risks, cycles, probability, max_activity_gbq, lesion_ml=lesion_ml)
+        report = _plan(risks, cycles, probability, max_activity_gbq, lesion_ml=lesion_ml or 0.0)
     answer(report, as_json, _plan_lines(report, curves))
 
 
 Numbers = dict[str, list[float]]
+MAY_BE_ZERO = ("relative_std", "given_gy", "given_bed_gy")
 
 
 def _require_organs(doses: Numbers, options: dict[str, Numbers]) -> None:
-    """Raise SettingsError for an organ without a predicted dose, or with two numbers where one belongs."""
+    """Raise SettingsError for an organ without a prediction or with two numbers, DataError for impossible numbers."""
     from theradose.errors import SettingsError, Where
+    from theradose.physics.radiobiology import require_plain
 
     for option, numbers in {"dose_gy_per_gbq": doses, **options}.items():
         for organ, values in numbers.items():
@@ -155,6 +167,24 @@ def _require_organs(doses: Numbers, options: dict[str, Numbers]) -> None:
             if wrong:
                 got, where = wrong, Where(field=option)
                 raise SettingsError("an organ's number does not fit", where=where, got=got, code="wrong_organ")
+            for value in values:
+                require_plain(value, f"{option} {organ}".strip(), zero=option in MAY_BE_ZERO)
+
+
+def _require_std(doses: Numbers, stds: Numbers, exact: bool) -> None:
+    """Raise SettingsError for an organ at risk of whose prediction nobody says how uncertain it is."""
+    from theradose.errors import SettingsError, Where
+    from theradose.vocabulary import LESIONS
+
+    missing = [organ for organ in doses if organ not in stds and "" not in stds and organ != LESIONS]
+    if missing and not exact:
+        raise SettingsError(
+            f"the uncertainty of the prediction is missing: {', '.join(missing)}",
+            where=Where(field="relative_std"),
+            expected="standard deviation over mean, as 0.2",
+            remedy=f"give --relative-std {missing[0]}=..., or --exact to plan as if predictions had no error",
+            code="missing_relative_std",
+        )
 
 
 def _risks(
@@ -188,7 +218,8 @@ def _response(risk: Any, activity_gbq: float, cycles: int, lesion_ml: float) -> 
     if risk.kind == TARGET and lesion_ml > 0:
         tcp, note = external_beam_tcp(bed_total, lesion_ml)
     return {
-        "organ": risk.organ, "probability": risk.exceedance(activity_gbq, cycles),
+        "organ": risk.organ, "kind": risk.kind,
+        "probability": float("nan") if math.isinf(risk.limit_gy) else risk.exceedance(activity_gbq, cycles),
         "dose_gy": risk.total_dose_gy(activity_gbq, cycles), "bed_gy": bed_total,
         "ntcp": ntcp, "tcp": tcp, "note": note,
     }  # fmt: skip
@@ -199,25 +230,28 @@ def _plan(
 ) -> dict[str, Any]:
     """Return the plan with what every organ gets from it, and from less and more."""
     from theradose.physics.dose import is_implausible
-    from theradose.physics.planning import plan_activity
+    from theradose.physics.planning import TARGET, plan_activity
 
     found = plan_activity(risks, cycles=cycles, probability=probability, max_activity_gbq=max_activity_gbq)
     organs = [
         {
             **_response(risk, found.activity_gbq, cycles, lesion_ml),
-            "kind": risk.kind, "limit": risk.limit_gy, "unit": "Gy", "activity_limit_gbq": limit_gbq,
+            "limit": risk.limit_gy, "unit": "Gy", "activity_limit_gbq": limit_gbq,
             "g_factor": risk.g, "given_dose_gy": risk.given_dose_gy, "given_bed_gy": risk.given_bed_gy,
             "flags": ["implausible_dose"] if is_implausible(risk.organ, risk.dose_gy_per_gbq) else [],
         }
         for risk, limit_gbq in zip(risks, found.limits_gbq, strict=True)
     ]  # fmt: skip
+    exact = list(dict.fromkeys(risk.organ for risk in risks if not risk.relative_std and risk.kind != TARGET))
     steps = [part * found.activity_gbq for part in CURVE]
     curve = [
         {"activity_gbq": gbq, "organs": [_response(risk, gbq, cycles, lesion_ml) for risk in risks]} for gbq in steps
     ]
     return {
         "activity_gbq": found.activity_gbq, "total_gbq": found.total_gbq, "cycles": cycles, "probability": probability,
-        "binding_organ": found.binding_organ or None, "capped": not found.binding_organ, "organs": organs,
+        "binding_organ": found.binding_organ or None, "binding_limit": found.binding_kind or None,
+        "exact_organs": exact, "prediction_taken_as_exact": bool(exact),
+        "capped": not found.binding_organ, "organs": organs,
         "cycles_correlated": "fully: an organ gets the same dose per activity in every cycle to come", "curve": curve,
     }  # fmt: skip
 
@@ -233,13 +267,16 @@ def _plan_lines(report: dict[str, Any], curves: bool) -> list[str]:
     from theradose.vocabulary import FLAGS, QUANTITIES
 
     usual_gbq = (QUANTITIES["administered_mbq"].high or 0.0) / 1000.0
-    held = "the cap on activity" if report["capped"] else report["binding_organ"]
+    limit = {"bed": "BED", "dose": "dose", None: ""}[report["binding_limit"]]
+    held = "the cap on activity" if report["capped"] else f"the {limit} limit of {report['binding_organ']}"
+    exact = ", ".join(report["exact_organs"])
     organs, total = report["organs"], f"{report['total_gbq']:.3f} GBq in all"
     keys = {"limit": 1, "probability": 4, "dose_gy": 2, "bed_gy": 2, "activity_limit_gbq": 2}
     lines = [
         f"  {report['activity_gbq']:.3f} GBq in each of {report['cycles']} cycles, {total}",
         f"  held by {held}; P(limit exceeded) at most {report['probability']:g}",
         *([f"  above {usual_gbq:g} GBq, more than is given"] if report["activity_gbq"] > usual_gbq else []),
+        *([f"  WARNING: prediction taken as exact for {exact}: P leaves its error out"] if exact else []),
         LINE.format("organ", "kind", "limit Gy", "P", "dose Gy", "BED Gy", "alone, GBq"),
         *(_row([o["organ"], o["kind"]], o, keys) for o in organs),
         *(f"  {o['organ']}: {FLAGS[flag]}: is it Gy per cycle, not Gy per GBq?" for o in organs for flag in o["flags"]),
@@ -247,6 +284,10 @@ def _plan_lines(report: dict[str, Any], curves: bool) -> list[str]:
     if curves:
         keys = {"probability": 4, "dose_gy": 2, "bed_gy": 2, "ntcp": 4, "tcp": 4}
         lines += ["", LINE.format("organ", "GBq", "P", "dose Gy", "BED Gy", "NTCP", "TCP")]
-        lines += [_row([o["organ"], f"{c['activity_gbq']:.2f}"], o, keys) for c in report["curve"] for o in c["organs"]]
+        lines += [
+            _row([f"{o['organ']} {o['kind']}", f"{c['activity_gbq']:.2f}"], o, keys)
+            for c in report["curve"]
+            for o in c["organs"]
+        ]
         lines += dict.fromkeys(f"  {o['organ']}: {o['note']}" for o in organs if o["note"])
     return lines

@@ -27,6 +27,7 @@ SCRIPT, README = "opengate_simulation.py.txt", "opengate_readme.txt"
 HIGHEST_HU = 1639.0
 # Own choice: more activity than this beyond the CT means that the two images are not of one frame of reference.
 LARGEST_PART_OUTSIDE_CT = 0.01
+MOST_HISTORIES, HIGHEST_SEED = 10**12, 2**31 - 1  # own choice, far beyond years of computing; seeds of 31 bits
 BEYOND_CT_HU = -1e6  # no CT number: marks what the CT does not cover, also where it is mixed with voxels that it covers
 SYMBOLS = (
     "H He Li Be B C N O F Ne Na Mg Al Si P S Cl Ar K Ca Sc Ti V Cr Mn Fe Co Ni Cu Zn Ga Ge As Se Br Kr Rb Sr Y Zr Nb "
@@ -132,22 +133,45 @@ def _write_texts(folder: Path, facts: dict[str, Any], grid: Grid) -> None:
     (folder / "densities.txt").write_text("\n".join(["# HU\tg/mL", *rows, ""]), encoding="utf-8")
 
 
+def _require_counts(histories: int, seed: int) -> None:
+    """Raise SettingsError for a number of decays or a seed out of range."""
+    if not (1 <= histories <= MOST_HISTORIES and 0 <= seed <= HIGHEST_SEED):
+        raise SettingsError(
+            "histories or seed out of range",
+            got=f"{histories}, {seed}",
+            expected=f"1 to {MOST_HISTORIES:.0e}, 0 to {HIGHEST_SEED}",
+            code="bad_histories",
+        )
+
+
+def _new_folder(folder: Path) -> Path:
+    """Make and return the hidden folder beside `folder` that takes its name when done; SettingsError if it cannot."""
+    where = Where(file=str(folder))
+    try:
+        if folder.exists():
+            raise SettingsError(
+                "folder exists", where=where, remedy="name a new one or remove it", code="folder_exists"
+            )
+        unfinished = folder.with_name(f".{folder.name}.{os.getpid()}.tmp")
+        unfinished.mkdir(parents=True)
+    except OSError as error:
+        raise SettingsError(
+            "folder cannot be made", where=where, got=error.strerror, remedy="name another place", code="no_folder"
+        ) from error
+    return unfinished
+
+
 def export_opengate(
     tia: Volume, ct: Volume, radionuclide: str, folder: Path, *, histories: int, seed: int, inputs: dict[str, str]
 ) -> dict[str, Any]:
     """Write a folder with a complete OpenGATE simulation and return its manifest.
 
     `tia` is in MBq.h per voxel, `ct` in HU (or g/mL) on any grid; `inputs` (what -> SHA-256) go into the manifest. The
-    folder appears whole or not at all, and the same arguments give the same bytes. SettingsError when it exists or the
-    radionuclide cannot be simulated, DataError when the images cannot.
+    folder appears whole or not at all, and the same arguments give the same bytes. SettingsError when it exists or
+    cannot be made or the radionuclide cannot be simulated, DataError when the images cannot.
     """
     ion_of(radionuclide)
-    if histories < 1 or seed < 1:
-        raise SettingsError("histories and seed must be at least 1", got=f"{histories}, {seed}", code="bad_histories")
-    if folder.exists():
-        raise SettingsError(
-            "folder exists", where=Where(file=str(folder)), remedy="name a new one or remove it", code="folder_exists"
-        )
+    _require_counts(histories, seed)
     tia = right_handed(tia)
     total = _require_source(tia)
     placed, outside = ct_on_grid(ct, tia)
@@ -158,8 +182,7 @@ def export_opengate(
         "gy_per_gy_simulated": decays / histories, "tia_in_air_fraction": in_air, "tia_outside_ct_fraction": outside,
         "version": __version__,
     }  # fmt: skip
-    unfinished = folder.with_name(f".{folder.name}.{os.getpid()}.tmp")
-    unfinished.mkdir(parents=True)
+    unfinished = _new_folder(folder)
     try:
         _write_images(tia, placed, unfinished)
         _write_texts(unfinished, facts, tia.grid)

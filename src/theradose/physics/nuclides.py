@@ -1,8 +1,8 @@
 """Radionuclides: half-life and the energy they emit per decay, from one table (ICRP-107)."""
 
 import csv
-import difflib
 import math
+import re
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -55,6 +55,11 @@ def nuclide_table() -> dict[str, Nuclide]:
     return table
 
 
+def _spelling(name: str) -> tuple[list[str], list[str]]:
+    """Return letters and digits of a name, the same for Lu-177, lu177 and 177Lu; another mass number is no slip."""
+    return sorted(re.findall("[a-z]", name.lower())), re.findall("[0-9]", name)
+
+
 def nuclide(name: str) -> Nuclide:
     """Return a radionuclide by its name, e.g. `Lu-177`; SettingsError lists the known ones.
 
@@ -63,7 +68,7 @@ def nuclide(name: str) -> Nuclide:
     """
     table = nuclide_table()
     if name not in table:
-        near = difflib.get_close_matches(name, table, n=1)
+        near = [known for known in table if _spelling(known) == _spelling(name)]
         raise SettingsError(
             "radionuclide is unknown",
             where=Where(field="radionuclide"),

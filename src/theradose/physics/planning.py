@@ -28,6 +28,8 @@ DISTRIBUTIONS: dict[str, tuple[Callable[[float, float], float], Callable[[float,
     "lognormal": (lambda z, s: math.exp(z * _sigma(s)), lambda ratio, s: math.log(ratio) / _sigma(s)),
     "normal": (lambda z, s: 1.0 + z * s, lambda ratio, s: (ratio - 1.0) / s),
 }
+# Own choices: above, the number is a percentage or a slip.
+HIGHEST_RELATIVE_STD, HIGHEST_CYCLES = 2.0, 100
 SAME = 1e-12  # a certain dose at its limit does not exceed it by a rounding error
 TARGET = "target"
 
@@ -95,12 +97,13 @@ class OrganRisk:
 
 @dataclass(frozen=True)
 class ActivityPlan:
-    """The activity per cycle in GBq and what holds it there: an organ, or, when that is empty, the cap."""
+    """The activity per cycle in GBq and what holds it there: an organ's limit, or, when empty, the cap."""
 
     activity_gbq: float
     total_gbq: float
     binding_organ: str
     limits_gbq: tuple[float, ...]
+    binding_kind: str = ""
 
 
 def plan_activity(
@@ -120,12 +123,14 @@ def plan_activity(
     >>> round(plan_activity([kidneys], cycles=4, probability=0.05).activity_gbq, 2)
     12.3
     """
-    require(cycles >= 1 and int(cycles) == cycles, "cycles", cycles, "a whole number from 1")
+    whole = 1 <= cycles <= HIGHEST_CYCLES and int(cycles) == cycles
+    require(whole, "cycles", cycles, f"a whole number from 1 to {HIGHEST_CYCLES}")
     require(0 < probability < 1, "probability", probability, "between 0 and 1")
     require(max_activity_gbq > 0, "max_activity_gbq", max_activity_gbq, "above zero, GBq")
     for organ in organs:
         require(0 < organ.dose_gy_per_gbq < math.inf, "dose_gy_per_gbq", organ.dose_gy_per_gbq, "above zero, Gy/GBq")
-        require(0 <= organ.relative_std < math.inf, "relative_std", organ.relative_std, "zero or more")
+        std, highest = organ.relative_std, HIGHEST_RELATIVE_STD
+        require(0 <= std <= highest, "relative_std", std, f"0 to {highest:g}, a part of the prediction, not per cent")
         require(organ.limit_gy > 0, "limit_gy", organ.limit_gy, "above zero, Gy")
         require(min(organ.given_dose_gy, organ.given_bed_gy) >= 0, "given_gy", organ.given_bed_gy, "not negative, Gy")
         require(organ.distribution in DISTRIBUTIONS, "distribution", organ.distribution, f"one of {[*DISTRIBUTIONS]}")
@@ -138,8 +143,17 @@ def plan_activity(
             remedy="name an organ at risk, or the highest activity that may be given",
             code="no_limit",
         )
-    binding = organs[limits.index(lowest)].organ if lowest <= max_activity_gbq else ""
-    return ActivityPlan(activity, cycles * activity, binding, limits)
+    if lowest > max_activity_gbq:
+        return ActivityPlan(activity, cycles * activity, "", limits)
+    binding = organs[limits.index(lowest)]
+    return ActivityPlan(activity, cycles * activity, binding.organ, limits, binding.kind)
+
+
+def _kinds(organ: str, own: Mapping[str, float], case: str) -> list[str]:
+    """Return the kinds of limit that hold for an organ: the chosen ones and that of the table."""
+    usual = next((kind for kind, name in LIMITS.items() if has_constant(organ, name, case)), "")
+    kinds = [kind for kind, name in LIMITS.items() if name in own or kind == usual]
+    return kinds or [TARGET if organ == LESIONS else "dose"]
 
 
 def organ_risks(
@@ -156,10 +170,11 @@ def organ_risks(
 ) -> list[OrganRisk]:
     """Return an organ with its limits and constants, from `chosen` or else from the table of limits.
 
-    `chosen` may hold limit_bed_gy, limit_dose_gy (both: the organ is held to both), alpha_beta_gy, t_repair_h. Without
-    them the table's BED limit counts, or the dose limit where there is none; lesions then are targets. `given_gy` is
-    the dose of each earlier cycle, with the same half-life; `given_bed_gy` takes the place of the BED made from it.
-    SettingsError when the table has no such number, or (`missing_t_eff`) a BED limit comes without `t_eff_h`.
+    `chosen` may hold limit_bed_gy, limit_dose_gy, alpha_beta_gy, t_repair_h. The table's limit, on BED or on dose where
+    there is none on BED, counts too unless one of its kind is chosen: the organ is held to all. Lesions without a
+    chosen limit are targets. `given_gy` is the dose of each earlier cycle, with the same half-life; `given_bed_gy`
+    takes its place where only BED counts. SettingsError when the table has no such number, when (`missing_t_eff`) a
+    BED limit comes without `t_eff_h`, or (`wrong_given`) earlier cycles are given twice, or as BED to a limit on dose.
 
     >>> [risk] = organ_risks("kidneys", 0.5, t_eff_h=50.0, given_gy=[5.75, 5.75])
     >>> risk.kind, risk.limit_gy, round(risk.given_bed_gy, 2)
@@ -170,16 +185,20 @@ def organ_risks(
     def value(name: str) -> float:
         return own[name] if name in own else constant(organ, name, case).value
 
-    kinds = [kind for kind, name in LIMITS.items() if name in own]
-    if not kinds and organ == LESIONS:
-        kinds = [TARGET]
-    kinds = kinds or [next((kind for kind, name in LIMITS.items() if has_constant(organ, name, case)), "dose")]
+    kinds = _kinds(organ, own, case)
+    if given_bed_gy is not None and (given_gy or "dose" in kinds):
+        raise SettingsError(
+            f"the earlier cycles of {organ} " + ("are given twice" if given_gy else "need doses for its limit on dose"),
+            where=Where(field="given_bed_gy"),
+            remedy="give --given-gy only, once for each earlier cycle",
+            code="wrong_given",
+        )
     if "bed" in kinds and t_eff_h is None:
         raise SettingsError(
             f"the BED limit of {organ} needs its effective half-life",
             where=Where(field="t_eff_h"),
             expected="h",
-            remedy=f"give --t-eff-h {organ}=..., or a limit on dose, --limit-dose-gy {organ}=...",
+            remedy=f"give --t-eff-h {organ}=...",
             code="missing_t_eff",
         )
     g, alpha_beta_gy = 0.0, math.inf

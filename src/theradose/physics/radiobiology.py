@@ -13,6 +13,7 @@ from theradose.errors import DataError, Where
 from theradose.physics.decay import decay_constant_per_h
 
 Array = NDArray[np.float64]
+RANGE = (1e-9, 1e9)  # own choice: far beyond what Gy, h, mL or GBq can be, and no square of it overflows
 NODES, WEIGHTS = np.polynomial.legendre.leggauss(8)  # exact for a straight dose rate against slow repair
 
 
@@ -21,6 +22,13 @@ def require(ok: bool, field: str, got: object, expected: str) -> None:
     if not ok:
         where = Where(field=field)
         raise DataError("the value cannot be", where=where, got=got, expected=expected, code="impossible_value")
+
+
+def require_plain(value: float, field: str, *, zero: bool = False) -> None:
+    """Raise DataError for a number that no dose, half-life or limit can be: not finite, negative, out of all range."""
+    least, most = RANGE
+    expected = f"{least:g} to {most:g}" + (", or 0" if zero else "")
+    require(least <= value <= most or (zero and value == 0), field, value, expected)
 
 
 def g_factor(rate_gy_per_h: ArrayLike, lambda_per_h: ArrayLike, t_repair_h: float) -> float:

@@ -133,7 +133,8 @@ def single_time_fit(
     """Return the TIA of one scan (h, MBq, standard uncertainty MBq) by a method of the registry; a prior takes n scans.
 
     Its curve is the mono-exponential with the population's (or the posterior's) mean constant and this very TIA.
-    SettingsError for another name, or when the population decays no faster than physics; FitError one_scan_only, uptake_not_modelled (only the prior knows an uptake), or not_positive.
+    SettingsError for another name, or a population that decays no faster than physics; FitError one_scan_only,
+    uptake_not_modelled (only the prior knows an uptake), or not_positive.
 
     >>> prior = PopulationPrior(math.log(2) / 48, 0.2)
     >>> fit = single_time_fit("haenscheid", [24.0], [10.0], [0.5], prior, half_life_h=159.528)

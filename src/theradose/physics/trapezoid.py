@@ -28,7 +28,9 @@ def _tail(points: Points, lambda_phys: float, tail: str) -> tuple[float, Array, 
         return lambda_phys, slope, ("physical_tail",)
     before, last = points.activity_mbq[-2:]
     if min(before, last) <= 0:
-        raise FitError("an effective tail needs two positive last scans", reason="not_positive", got=f"{before:g} and {last:g} MBq")
+        raise FitError(
+            "an effective tail needs two positive last scans", reason="not_positive", got=f"{before:g} and {last:g} MBq"
+        )
     gap_h = float(points.time_h[-1] - points.time_h[-2])
     rate = math.log(before / last) / gap_h
     if rate <= lambda_phys:
