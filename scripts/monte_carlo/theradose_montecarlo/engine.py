@@ -67,6 +67,8 @@ def monte_carlo(
 ) -> np.ndarray:  # fmt: skip
     """Return the dose per voxel in Gy, (z, y, x); the same arguments as every dose engine of theradose."""
     tia = np.maximum(np.asarray(tia_mbq_h, float), 0.0)
+    if not tia.any():
+        return np.zeros(tia.shape)
     solid = np.broadcast_to(np.asarray(density, float), tia.shape)
     generator = np.random.default_rng(seed)
     phantom = phantom_of(solid, spacing_zyx_mm)
