@@ -1,5 +1,6 @@
 """Decay chains against an independent sum over the packages' own files and against the decay equations themselves."""
 
+import importlib
 import importlib.util
 import json
 from pathlib import Path
@@ -47,8 +48,8 @@ def slow_chain_kev(name: str, longest_h: float, rd) -> dict[str, float]:
 
 @pytest.mark.parametrize("name", HEADS)
 def test_chain_is_within_a_thousandth_of_an_independent_sum(name):
-    pytest.importorskip("icrp107_database")
-    rd = pytest.importorskip("radioactivedecay")
+    importlib.import_module("icrp107_database")
+    rd = importlib.import_module("radioactivedecay")
     expected = slow_chain_kev(name, rd.Nuclide(name).half_life("h"), rd)
     found = chain_energy(name)
     for kind, kev in expected.items():
@@ -57,7 +58,7 @@ def test_chain_is_within_a_thousandth_of_an_independent_sum(name):
 
 @pytest.mark.parametrize("name", list(nuclide_table()))
 def test_every_row_is_what_icrp_has(name):
-    pytest.importorskip("icrp107_database")
+    importlib.import_module("icrp107_database")
     for kind, kev in icrp_kev(name).items():
         assert getattr(nuclide(name), kind) == pytest.approx(kev, rel=1e-3, abs=1e-6), kind
 
