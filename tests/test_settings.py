@@ -6,16 +6,8 @@ import pytest
 from pydantic import ValidationError
 
 from theradose.errors import SettingsError
-from theradose.settings import (
-    ExperimentSettings,
-    SplitSettings,
-    StudySettings,
-    from_json,
-    load_study,
-    parse_settings,
-    study_schema,
-    to_json,
-)  # fmt: skip
+from theradose.sections import ExperimentSettings, SplitSettings, StudySettings
+from theradose.settings import from_json, load_study, parse_settings, study_schema, to_json  # fmt: skip
 
 
 def test_a_misspelt_key_gets_a_guess() -> None:

@@ -15,7 +15,7 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 LAYERS = (
     ("errors",),
     ("vocabulary",),
-    ("settings",),
+    ("sections", "settings"),
     ("provenance", "columns", "tables"),
     ("physics",),
     ("imaging",),

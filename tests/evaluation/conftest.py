@@ -7,7 +7,7 @@ import pytest
 
 from theradose.evaluation.report import write_report
 from theradose.evaluation.results import StudyResults
-from theradose.settings import CheckSettings, CohortSettings, StudySettings
+from theradose.sections import CheckSettings, CohortSettings, StudySettings
 
 
 def load_tree():

@@ -12,7 +12,7 @@ from theradose.models.image_examples import subset
 from theradose.models.image_predictors import PetScaledMap
 from theradose.models.predictors import TrainingPlan
 from theradose.models.store import Trained
-from theradose.settings import ExperimentSettings
+from theradose.sections import ExperimentSettings
 from theradose.tables import METRICS, PREDICTIONS, read_table
 
 SETTINGS = ExperimentSettings(

@@ -19,7 +19,7 @@ from theradose.evaluation.results import StudyResults, resolve
 from theradose.imaging.grid import Grid
 from theradose.imaging.volume import Volume
 from theradose.provenance import sha256_file
-from theradose.settings import QuantifySettings
+from theradose.sections import QuantifySettings
 
 ALL = ["cohort", "data", "patients", "doses", "recovery", "experiments", "cards", "methods", "provenance"]
 

@@ -7,7 +7,7 @@ from theradose.models.folds import inner_folds, out_of_fold, training_patients
 from theradose.models.image_examples import save_examples, subset
 from theradose.models.image_predictors import PetScaledMap
 from theradose.models.predictors import TrainingPlan
-from theradose.settings import ExperimentSettings
+from theradose.sections import ExperimentSettings
 from theradose.tables import SPLITS, write_table
 
 SETTINGS = ExperimentSettings(

@@ -8,7 +8,7 @@ from theradose.models.new_patients import predict_new
 from theradose.models.organ_dose import calibrate, card, load, natural, outside, score
 from theradose.models.predictors import TrainingPlan
 from theradose.models.store import Trained
-from theradose.settings import ExperimentSettings
+from theradose.sections import ExperimentSettings
 
 
 @pytest.fixture

@@ -6,7 +6,8 @@ import pytest
 
 from theradose.errors import SettingsError
 from theradose.ops.plan import Plan, load_plan, step_code
-from theradose.settings import StudySettings, from_json, load_experiment, load_study, parse_settings
+from theradose.sections import StudySettings
+from theradose.settings import from_json, load_experiment, load_study, parse_settings
 
 ROOT = Path(__file__).resolve().parents[2]
 

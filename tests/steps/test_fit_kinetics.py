@@ -8,7 +8,7 @@ import pytest
 
 from theradose.errors import SettingsError
 from theradose.physics.kinetic_models import curve_mbq
-from theradose.settings import KineticsSettings
+from theradose.sections import KineticsSettings
 from theradose.steps.fit_kinetics import options
 from theradose.tables import TAC, TIAC, read_table, write_table
 from theradose.vocabulary import CHAIN_COLUMNS

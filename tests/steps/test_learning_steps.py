@@ -10,7 +10,8 @@ import pytest
 
 from theradose.errors import SettingsError
 from theradose.models.store import load_model
-from theradose.settings import ExperimentSettings, to_json
+from theradose.sections import ExperimentSettings
+from theradose.settings import to_json
 from theradose.steps import compare, evaluate, train, tune
 from theradose.tables import (
     COVARIATE_MANIFEST,

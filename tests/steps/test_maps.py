@@ -15,7 +15,8 @@ from theradose.imaging.nifti import read_volume, write_volume
 from theradose.imaging.volume import Volume
 from theradose.models.image_examples import load_examples
 from theradose.provenance import sha256_file
-from theradose.settings import AugmentSettings, NormaliseSettings, to_json
+from theradose.sections import AugmentSettings, NormaliseSettings
+from theradose.settings import to_json
 from theradose.steps import augment, normalise
 from theradose.steps.entry import arguments
 from theradose.tables import DRAWS, IMAGES, PARTICIPANTS, PATIENTS, SPLITS, read_table, write_table

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from theradose.settings import StudySettings, to_json
+from theradose.sections import StudySettings
+from theradose.settings import to_json
 from theradose.steps import report, summarise
 
 TREE = Path(__file__).parents[1] / "evaluation" / "results_tree.py"

@@ -11,7 +11,8 @@ import pytest
 from theradose.cohort.layout import Dataset
 from theradose.errors import SettingsError
 from theradose.imaging.nifti import read_sidecar, read_volume
-from theradose.settings import CohortSettings, VirtualSettings, to_json
+from theradose.sections import CohortSettings, VirtualSettings
+from theradose.settings import to_json
 from theradose.steps import simulate
 from theradose.tables import IMAGES, LATENTS, TRUTH_VOI, read_table
 

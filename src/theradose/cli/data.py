@@ -53,7 +53,8 @@ def check_data(
     """List every fault of every patient; ends with code 3 when patients are quarantined. Writes nothing."""
     from theradose.cohort.check import check_dataset
     from theradose.cohort.layout import Dataset
-    from theradose.settings import StudySettings, load_study
+    from theradose.sections import StudySettings
+    from theradose.settings import load_study
 
     study = StudySettings() if config is None else load_study(config)
     result = check_dataset(

@@ -17,7 +17,7 @@ from theradose.models.dose_map import ALL
 from theradose.models.image_examples import CT_CHANNEL, PET_CHANNEL, ImageExamples, cut
 from theradose.models.store import Trained
 from theradose.provenance import write_atomically
-from theradose.settings import ExperimentSettings
+from theradose.sections import ExperimentSettings
 from theradose.tables import METRICS, PREDICTIONS, write_table
 from theradose.vocabulary import organ_of, voi_of_label
 

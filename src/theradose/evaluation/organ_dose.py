@@ -10,7 +10,7 @@ from theradose.evaluation.score_table import score_table
 from theradose.models.examples import OrganExamples, subset
 from theradose.models.organ_dose import RESIDUALS, Doses, natural
 from theradose.models.store import Trained
-from theradose.settings import ExperimentSettings
+from theradose.sections import ExperimentSettings
 from theradose.tables import METRICS, PREDICTIONS, TRUTH_VOI, read_table, write_table
 from theradose.vocabulary import organ_of
 

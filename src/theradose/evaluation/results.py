@@ -11,7 +11,7 @@ import pandas as pd
 
 from theradose.cohort.layout import Dataset
 from theradose.columns import Schema
-from theradose.settings import StudySettings
+from theradose.sections import StudySettings
 from theradose.tables import (
     BUDGET,
     DVH,

@@ -8,7 +8,7 @@ import pandas as pd
 
 from theradose.errors import LeakageError, SettingsError, Where
 from theradose.models.image_examples import ImageExamples, load_examples, subset
-from theradose.settings import ExperimentSettings
+from theradose.sections import ExperimentSettings
 from theradose.tables import SPLITS, read_table
 
 __all__ = ["ALL", "calibrate", "card", "load", "score", "subset"]

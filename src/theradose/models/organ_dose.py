@@ -10,7 +10,7 @@ import numpy as np
 from theradose.errors import SettingsError
 from theradose.models.conformal import half_width_or_nan, log_spread, lowest_mape
 from theradose.models.examples import SUV, VOLUME, WEIGHT, OrganExamples, load_organs, subset
-from theradose.settings import ExperimentSettings
+from theradose.sections import ExperimentSettings
 
 __all__ = ["Doses", "calibrate", "card", "load", "natural", "outside", "score", "subset"]
 

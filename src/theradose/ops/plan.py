@@ -8,13 +8,8 @@ from typing import Any
 
 from theradose.errors import SettingsError, Where
 from theradose.provenance import SRC, code_digest, write_json
-from theradose.settings import (
-    CohortSettings,
-    ExperimentSettings,
-    StudySettings,
-    load_experiment,
-    parse_settings,
-)
+from theradose.sections import CohortSettings, ExperimentSettings, StudySettings
+from theradose.settings import load_experiment, parse_settings
 
 EXPERIMENTS, PRESETS = Path("config/experiments"), Path("config/radiomics")
 MODEL_FILES = ("model.json", "weights.safetensors")

@@ -5,7 +5,8 @@ from argparse import Namespace
 from theradose.cohort.layout import Dataset
 from theradose.features.covariates import assemble, pre_therapy_columns
 from theradose.provenance import write_provenance
-from theradose.settings import RadiomicsSettings, from_json
+from theradose.sections import RadiomicsSettings
+from theradose.settings import from_json
 from theradose.steps.entry import arguments, start
 from theradose.tables import COVARIATE_MANIFEST, COVARIATES, FEATURES, PATIENTS, read_table, write_table
 

@@ -13,7 +13,8 @@ from theradose.imaging.normalise import body_mask
 from theradose.imaging.volume import Volume
 from theradose.models.image_examples import body_box, join, pairs_of, save_examples, size_for, window_for
 from theradose.provenance import verify_file, write_provenance
-from theradose.settings import AugmentSettings, from_json
+from theradose.sections import AugmentSettings
+from theradose.settings import from_json
 from theradose.steps.entry import arguments, start
 from theradose.tables import DRAWS, IMAGES, SPLITS, concat_tables, read_table, write_table
 

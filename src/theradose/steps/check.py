@@ -6,7 +6,8 @@ from theradose.cohort.check import check_dataset
 from theradose.cohort.layout import Dataset
 from theradose.errors import DataError
 from theradose.provenance import write_provenance
-from theradose.settings import CheckSettings, CohortSettings, from_json
+from theradose.sections import CheckSettings, CohortSettings
+from theradose.settings import from_json
 from theradose.steps.entry import arguments, start
 from theradose.tables import FAULTS, PATIENTS, write_table
 

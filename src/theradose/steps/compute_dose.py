@@ -15,7 +15,8 @@ from theradose.imaging.nifti import read_sidecar, read_volume, write_volume
 from theradose.imaging.volume import Volume
 from theradose.physics.nuclides import nuclide
 from theradose.provenance import sha256_file, verify_file, write_provenance
-from theradose.settings import DoseSettings, from_json
+from theradose.sections import DoseSettings
+from theradose.settings import from_json
 from theradose.steps.entry import arguments, start
 from theradose.tables import BUDGET, DVH, IMAGES, ORGAN_DOSE, TAC, TIAC, read_table, write_table
 from theradose.vocabulary import voi_of_label

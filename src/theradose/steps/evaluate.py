@@ -10,7 +10,8 @@ from theradose.evaluation import organ_dose as organ_dose_evaluation
 from theradose.models.store import MODEL_FILE, WEIGHTS_FILE, Trained, load_trained
 from theradose.ops.tracking import open_run
 from theradose.provenance import write_json, write_provenance
-from theradose.settings import ExperimentSettings, from_json
+from theradose.sections import ExperimentSettings
+from theradose.settings import from_json
 from theradose.steps.entry import arguments, start
 from theradose.steps.learning import INPUTS, OPTIONAL, input_files, load_parts
 from theradose.tables import METRICS, SPLITS, read_table

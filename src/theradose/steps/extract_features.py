@@ -10,7 +10,8 @@ from theradose.features.patient import missing_vois, patient_features
 from theradose.features.presets import read_preset
 from theradose.features.radiomics import engine
 from theradose.provenance import write_provenance
-from theradose.settings import RadiomicsSettings, from_json
+from theradose.sections import RadiomicsSettings
+from theradose.settings import from_json
 from theradose.steps.entry import arguments, start
 from theradose.tables import FEATURES, PATIENTS, read_table, write_table
 

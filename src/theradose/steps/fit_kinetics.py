@@ -12,7 +12,8 @@ from theradose.errors import SettingsError, TheradoseError, Where
 from theradose.physics.kinetics import POPULATION, TiaFit, fit_or_population
 from theradose.physics.nuclides import nuclide
 from theradose.provenance import write_provenance
-from theradose.settings import KineticsSettings, from_json
+from theradose.sections import KineticsSettings
+from theradose.settings import from_json
 from theradose.steps.entry import arguments, start
 from theradose.tables import TAC, TIAC, read_table, write_table
 from theradose.vocabulary import organ_of

@@ -3,7 +3,8 @@
 from argparse import Namespace
 
 from theradose.ops.tracking import default_uri, initialise
-from theradose.settings import StudySettings, from_json
+from theradose.sections import StudySettings
+from theradose.settings import from_json
 from theradose.steps.entry import arguments, start
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from theradose.models.image_examples import ARRAYS_FILE
 from theradose.models.predictors import TrainingPlan
-from theradose.settings import ExperimentSettings, TrainingSettings
+from theradose.sections import ExperimentSettings, TrainingSettings
 from theradose.steps.kinds import KINDS
 
 INPUTS = ("splits", "covariates", "covariate_manifest", "labels", "pairs")

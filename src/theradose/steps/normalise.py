@@ -20,7 +20,8 @@ from theradose.imaging.normalise import (
 from theradose.imaging.suv import to_suv
 from theradose.imaging.volume import Volume
 from theradose.provenance import sha256_file, verify_file, write_provenance
-from theradose.settings import NormaliseSettings, from_json
+from theradose.sections import NormaliseSettings
+from theradose.settings import from_json
 from theradose.steps.entry import arguments, start
 from theradose.tables import IMAGES, PATIENTS, read_table, write_table
 

@@ -12,7 +12,8 @@ from theradose.imaging.activity import Accuracy
 from theradose.imaging.nifti import write_volume
 from theradose.physics.nuclides import nuclide
 from theradose.provenance import sha256_file, write_provenance
-from theradose.settings import QuantifySettings, from_json
+from theradose.sections import QuantifySettings
+from theradose.settings import from_json
 from theradose.steps.entry import arguments, start
 from theradose.tables import IMAGES, PATIENTS, QC, TAC, read_table, write_table
 

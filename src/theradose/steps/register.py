@@ -10,7 +10,8 @@ from theradose.models.store import MODEL_FILE, WEIGHTS_FILE
 from theradose.ops.registry import input_example, register
 from theradose.ops.tracking import close_study
 from theradose.provenance import digest, git_commit, sha256_file, write_atomically, write_json
-from theradose.settings import TrackingSettings, from_json
+from theradose.sections import TrackingSettings
+from theradose.settings import from_json
 from theradose.steps.entry import arguments, start
 from theradose.tables import COVARIATES, EXPERIMENTS, read_table
 from theradose.vocabulary import RESEARCH_USE_ONLY

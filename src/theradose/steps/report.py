@@ -5,7 +5,8 @@ from argparse import Namespace
 from theradose.evaluation.report import write_report
 from theradose.evaluation.results import StudyResults
 from theradose.provenance import write_provenance
-from theradose.settings import StudySettings, from_json
+from theradose.sections import StudySettings
+from theradose.settings import from_json
 from theradose.steps.entry import arguments, start
 
 

@@ -7,7 +7,8 @@ from theradose.cohort.virtual.patient import virtual_patient
 from theradose.cohort.virtual.scanner import centre
 from theradose.cohort.virtual.writer import CohortWriter, description, require_times_apart
 from theradose.provenance import write_provenance
-from theradose.settings import CohortSettings, from_json
+from theradose.sections import CohortSettings
+from theradose.settings import from_json
 from theradose.steps.entry import arguments, start
 
 

@@ -5,7 +5,8 @@ from argparse import Namespace
 from theradose.cohort.layout import Dataset
 from theradose.cohort.split import split_patients
 from theradose.provenance import write_provenance
-from theradose.settings import SplitSettings, from_json
+from theradose.sections import SplitSettings
+from theradose.settings import from_json
 from theradose.steps.entry import arguments, start
 from theradose.tables import PATIENTS, SPLITS, read_table, write_table
 

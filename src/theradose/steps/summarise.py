@@ -5,7 +5,8 @@ from argparse import Namespace
 from theradose.evaluation.results import StudyResults
 from theradose.evaluation.summary import summary
 from theradose.provenance import write_atomically
-from theradose.settings import StudySettings, from_json
+from theradose.sections import StudySettings
+from theradose.settings import from_json
 from theradose.steps.entry import arguments, start
 
 

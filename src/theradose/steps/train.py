@@ -14,7 +14,8 @@ from theradose.models.registry import predictor_named
 from theradose.models.store import Trained, save_model, save_out_of_fold
 from theradose.ops.tracking import open_run
 from theradose.provenance import write_json, write_provenance
-from theradose.settings import ExperimentSettings, RadiomicsSettings, from_json
+from theradose.sections import ExperimentSettings, RadiomicsSettings
+from theradose.settings import from_json
 from theradose.steps.entry import arguments, start
 from theradose.steps.kinds import KINDS
 from theradose.steps.learning import INPUTS, OPTIONAL, input_files, load_parts, plan_of

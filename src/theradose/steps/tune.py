@@ -8,7 +8,8 @@ from theradose.models.registry import predictor_named
 from theradose.models.tuning import TrialRow, best, search, trials_table
 from theradose.ops.tracking import open_run
 from theradose.provenance import code_digest, digest, sha256_file, write_json, write_provenance
-from theradose.settings import ExperimentSettings, from_json
+from theradose.sections import ExperimentSettings
+from theradose.settings import from_json
 from theradose.steps.entry import arguments, start
 from theradose.steps.kinds import KINDS
 from theradose.steps.learning import INPUTS, OPTIONAL, input_files, load_parts, plan_of
