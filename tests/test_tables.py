@@ -9,18 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from theradose.errors import DataError
-from theradose.tables import (
-    DVH,
-    LATENTS,
-    MANIFEST,
-    PATIENTS,
-    QC,
-    SCHEMAS,
-    checked,
-    concat_tables,
-    read_table,
-    write_table,
-)
+from theradose.tables import DVH, MANIFEST, PATIENTS, QC, SCHEMAS, checked, concat_tables, read_table, write_table
+from theradose.truth_schemas import LATENTS
 
 
 def patients(*ids: str) -> pd.DataFrame:

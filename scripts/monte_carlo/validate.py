@@ -155,15 +155,29 @@ UPTAKE = {"remainder": 1, "lung": 0.5, "spine": 2, "kidney": 60, "liver": 12, "l
           "lesion in lung": 80}  # fmt: skip
 
 
-def heterogeneous(name: str, n: int, spacing: float = 4.0) -> list[tuple[str, float, float, float, float]]:
+# What of the trunk becomes soft tissue, step by step; where the air outside does, tissue goes on around for MARGIN_MM.
+TRUNKS: dict[str, tuple[str, ...]] = {
+    "heterogeneous trunk": (),
+    "same trunk in endless soft tissue": ("outside",),
+    "same trunk in endless soft tissue, lungs too": ("outside", "lung"),
+    "same trunk in endless soft tissue, lungs and bone too": ("outside", "lung", "spine", "bone lesion"),
+}
+MARGIN_MM = 200.0
+
+
+def trunk(
+    name: str, n: int, as_tissue: tuple[str, ...] = (), spacing: float = 4.0
+) -> list[tuple[str, float, float, float, float]]:
     """Return (organ, Monte Carlo in Gy, deviations in % of kernel, of local, Monte Carlo's standard error in %)."""
     labels, density, names = organs(spacing)
-    size = (spacing,) * 3
+    size, margin = (spacing,) * 3, round(MARGIN_MM / spacing) if "outside" in as_tissue else 0
+    density[np.isin(labels, [{"outside": 0, **names}[part] for part in as_tissue])] = TISSUE
     tia = np.zeros(labels.shape)
     for organ, label in names.items():
         tia[labels == label] = UPTAKE[organ] * 1e-3
-    one = nuclide(name)
-    runs = [monte_carlo(tia, density, size, one, histories=n // 4, seed=seed) for seed in range(4)]
+    one, body = nuclide(name), tuple(slice(margin, margin + k) for k in labels.shape)
+    wide = np.pad(tia, margin), np.pad(density, margin, constant_values=TISSUE)
+    runs = [monte_carlo(*wide, size, one, histories=n // 4, seed=seed)[body] for seed in range(4)]
     found = {engine: dose_engine(engine).dose_gy(tia, density, size, one) for engine in ("kernel", "local")}
     rows = []
     for organ, label in names.items():
@@ -178,7 +192,7 @@ def heterogeneous(name: str, n: int, spacing: float = 4.0) -> list[tuple[str, fl
 def main() -> None:
     """Print the comparisons that were asked for."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--only", nargs="*", default=["voxels", "spheres", "organs"])
+    parser.add_argument("--only", nargs="*", default=["voxels", "spheres", "organs", "endless"])
     parser.add_argument("--histories", type=int, default=2_000_000)
     parser.add_argument("--nuclides", nargs="*", default=["Lu-177", "Y-90", "I-131"])
     chosen = parser.parse_args()
@@ -194,9 +208,11 @@ def main() -> None:
             for mass, mine, theirs, error in spheres(name, (0.1, 1.0, 10.0, 100.0, 300.0), chosen.histories):
                 off = f"{100 * (mine / theirs - 1):+6.2f} %, error {100 * error / theirs:.2f} %"
                 print(f"  {mass:g} g  kernel {mine:.5g}  Monte Carlo {theirs:.5g}  {off}", flush=True)
-        if "organs" in chosen.only:
-            print(f"\n{name}, heterogeneous trunk, mean dose; deviation from Monte Carlo")
-            for organ, reference, kernel, local, error in heterogeneous(name, chosen.histories):
+        for title, as_tissue in TRUNKS.items():
+            if ("endless" if as_tissue else "organs") not in chosen.only:
+                continue
+            print(f"\n{name}, {title}, mean dose; deviation from Monte Carlo")
+            for organ, reference, kernel, local, error in trunk(name, chosen.histories, as_tissue):
                 print(f"  {organ:<16} {reference:.4g} Gy  kernel {kernel:+6.2f} %  local {local:+6.2f} %  "
                       f"error {error:.2f} %", flush=True)  # fmt: skip
 

@@ -6,7 +6,7 @@ import pandas as pd
 import pandera.pandas as pa
 
 from theradose.errors import DataError, Where
-from theradose.vocabulary import QUANTITIES
+from theradose.vocabulary import PATIENT_ID, QUANTITIES
 
 TEXT, NUMBER, WHOLE = "text", "number", "whole"
 
@@ -47,6 +47,12 @@ def quantity(name: str, *, empty: bool = False) -> Column:
     """Describe a column that holds a quantity of the vocabulary, with its range."""
     known = QUANTITIES[name]
     return Column(name, NUMBER, empty, known.low, known.high)
+
+
+PATIENT = Column("patient", TEXT, pattern=PATIENT_ID)
+CYCLE = Column("cycle", WHOLE, low=1)
+VOI = text("voi")
+NUCLIDE = text("radionuclide")
 
 
 @dataclass(frozen=True)

@@ -22,12 +22,22 @@ class VirtualSettings(Section):
     """The virtual cohort: how many patients, on which grid, seen by which centres."""
 
     patients: Annotated[int, Field(ge=1, le=100000)] = 30
-    ligand: Literal["psma"] = "psma"
+    ligand: Literal["psma", "dotatate"] = "psma"
+    pet: Literal["ga68_50min", "cu64_50min_4h_24h"] = "ga68_50min"
+    kinetics: Literal["closed_form", "ode"] = "closed_form"
+    planned_cycles: Annotated[int, Field(ge=1, le=6)] = 4
+    imaged_cycles: Annotated[int, Field(ge=1, le=6)] = 1
     spacing_mm: Annotated[float, Field(ge=2, le=10)] = 8.0
     centres: tuple[Name, ...] = ("north", "south")
     spect_times_h: tuple[Positive, ...] = (4.0, 24.0, 72.0, 168.0)
     difficulty: Literal["xue_like", "hagmarker_like", "hard"] = "xue_like"
     texture_coupling: Fraction = 0.6
+
+    @model_validator(mode="after")
+    def _only_planned_cycles_are_imaged(self) -> "VirtualSettings":
+        if self.imaged_cycles > self.planned_cycles:
+            raise ValueError(f"imaged_cycles: {self.imaged_cycles} of {self.planned_cycles} planned cycles")
+        return self
 
 
 class CohortSettings(Section):
@@ -60,6 +70,16 @@ class QuantifySettings(Section):
     fwhm_uncertainty: Fraction = 0.05
     outline_fwhm_mm: Positive = 2.0  # resolution of the image on which VOIs were outlined
     decay_reference: Literal["as_declared", "administration", "scan_start", "none"] = "as_declared"
+    sensitivity_cps_per_mbq: Positive | None = None  # what images in counts are divided by; without it they are refused
+    dead_time_us: Annotated[float, Field(ge=0)] = 0.0
+    dead_time_model: Literal["paralysable", "non_paralysable"] = "paralysable"
+    voxel_recovery: Literal["none", "region_based"] = "none"  # of the images that the dose map is made of
+
+    @model_validator(mode="after")
+    def _voxels_follow_their_regions(self) -> "QuantifySettings":
+        if self.voxel_recovery != "none" and self.recovery != "geometric_transfer":
+            raise ValueError("voxel_recovery: region_based needs recovery: geometric_transfer")
+        return self
 
 
 # Half-times of uptake and effective half-lives of 177Lu-PSMA that stand in when a study says nothing else; the virtual
@@ -83,6 +103,7 @@ class KineticsSettings(Section):
     population_t_eff_h: dict[str, Positive] = POPULATION_T_EFF_H
     population_t_eff_cv: Fraction = 0.25
     tail_flag: Fraction = 0.40
+    single_time_point: Literal["population", "haenscheid", "madsen"] = "population"
 
     @field_validator("uptake_half_time_h", "population_t_eff_h", mode="before")
     @classmethod
@@ -92,10 +113,12 @@ class KineticsSettings(Section):
 
 
 class DoseSettings(Section):
-    """The dose engine and the density that turns VOI volume into mass."""
+    """The dose engine, the density that turns volume into mass, and how a VOI's TIA is spread over its voxels."""
 
     engine: str = "kernel"
     density_g_per_ml: Annotated[float, Field(gt=0.2, lt=3)] = 1.04
+    density: Literal["labels", "ct"] = "labels"
+    tia_map: Literal["shares", "voxel_fit"] = "shares"
     dvh_bins: Annotated[int, Field(ge=10, le=1000)] = 100
 
 

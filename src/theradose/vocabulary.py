@@ -16,6 +16,8 @@ BUDGET_STEPS = ("volume", "recovery", "calibration", "counts", "activity", "fit"
 CHAIN_COLUMNS = (
     "volume_relative_std", "recovery_slope", "recovery_relative_std", "counts_slope", "calibration_relative_std",
 )  # fmt: skip
+# What may happen after therapy, 0 or 1 for each patient.
+OUTCOME_EVENTS = ("kidney_toxicity", "xerostomia", "marrow_toxicity", "response")
 PATIENT_ID = r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}"
 
 

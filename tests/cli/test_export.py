@@ -1,22 +1,27 @@
-"""The `theradose export-opengate` command."""
+"""The `theradose export-opengate` and `theradose export-dicom` commands."""
 
 import json
 
 import numpy as np
+import pandas as pd
 import pytest
 import typer
 from typer.testing import CliRunner
 
-from theradose.cli.export import export_opengate
+from theradose.cli.export import export_dicom, export_opengate
+from theradose.cohort.layout import PRE, Dataset
 from theradose.imaging.grid import Grid
 from theradose.imaging.nifti import write_volume
 from theradose.imaging.volume import Volume
 from theradose.provenance import sha256_file
+from theradose.tables import PARTICIPANTS, write_table
 from theradose.vocabulary import RESEARCH_USE_ONLY
 
 GRID = Grid((3, 4, 5), (4.0, 4.0, 4.0))
 app = typer.Typer()
 app.command()(export_opengate)
+dicom = typer.Typer()
+dicom.command()(export_dicom)
 
 
 @pytest.fixture
@@ -95,3 +100,37 @@ def test_a_place_that_cannot_be_made_gets_a_sentence(call, tmp_path, place):
     answer = json.loads(done.stdout)
     assert answer["refused"] == "no_folder"
     assert "folder cannot be made" in answer["reason"]
+
+
+@pytest.fixture
+def cohort(tmp_path):
+    """Return the folder of two virtual patients with a CT each."""
+    data, images = Dataset(tmp_path / "data"), []
+    for patient in ("v001", "v002"):
+        path = data.image_file(patient, "ct")
+        write_volume(Volume(np.zeros(GRID.shape_zyx, np.int16), GRID, "HU"), path, {"Virtual": True})
+        row = {"patient": patient, "session": PRE, "modality": "ct", "time_h": None}
+        images.append(row | {"file": path.relative_to(data.root).as_posix()})
+    person = {"centre": "x", "weight_kg": 80.0, "height_cm": None, "administered_mbq": 7400.0, "radionuclide": "Lu-177"}
+    people = pd.DataFrame([{"patient": patient, **person} for patient in ("v001", "v002")])
+    write_table(people, data.participants_file, PARTICIPANTS)
+    data.write_manifest(pd.DataFrame(images))
+    return data.root
+
+
+@pytest.mark.parametrize(
+    ("chosen", "patients"), [((), ["v001", "v002"]), (("--patient", "v002"), ["v002"])]
+)  # fmt: skip
+def test_dicom_of_all_or_of_chosen_patients(cohort, tmp_path, chosen, patients):
+    done = CliRunner().invoke(dicom, [str(cohort), "--to", str(tmp_path / "dicom"), *chosen, "--json"])
+    assert done.exit_code == 0, done.output
+    answer = json.loads(done.stdout)
+    assert answer["lines"] == [f"{patient} ses-pre_ct: 3 CT" for patient in patients]
+    assert sorted(p.name for p in (tmp_path / "dicom").iterdir()) == [f"sub-{patient}" for patient in patients]
+    assert len(list((tmp_path / "dicom").rglob("*.dcm"))) == 3 * len(patients)
+
+
+def test_dicom_of_nobody_is_refused_in_json(cohort, tmp_path):
+    done = CliRunner().invoke(dicom, [str(cohort), "--to", str(tmp_path / "d"), "--patient", "v009", "--json"])
+    assert done.exit_code == 2
+    assert "v001, v002" in json.loads(done.stdout)["reason"]

@@ -1,5 +1,7 @@
 """NIfTI cohorts: the proposed table imports as it is, and nothing unclear in it is guessed."""
 
+import json
+
 import nibabel as nib
 import numpy as np
 import pandas as pd
@@ -8,6 +10,7 @@ import pytest
 from theradose.cohort.layout import Dataset
 from theradose.cohort.mapping import MAPPING, import_mapping, propose_mapping
 from theradose.errors import DataError
+from theradose.imaging.nifti import read_sidecar, sidecar
 from theradose.tables import read_table
 
 
@@ -116,3 +119,21 @@ def test_two_masks_of_one_session_are_merged(source, tmp_path) -> None:
     merged = np.asarray(Dataset(tmp_path / "data").load_one("P_00", "mask").values)
     assert (merged == 7).sum() == 2
     assert (merged == 101).sum() == 7
+
+
+def test_a_spect_in_counts_keeps_its_numbers_and_what_they_need(tmp_path) -> None:
+    file = tmp_path / "in" / "P_00" / "spect_time-24h.nii.gz"
+    counts = np.arange(60, dtype=np.int16).reshape(3, 4, 5)
+    write(file, counts)
+    said = {"FrameDuration": [1800.0], "CountRate": 9000.0, "RecoveryCorrection": "none", "PatientName": "x"}
+    sidecar(file).write_text(json.dumps(said))
+    propose_mapping(tmp_path / "in", tmp_path / "m.tsv")
+    table = pd.read_csv(tmp_path / "m.tsv", sep="\t", dtype=str, keep_default_na=False)
+    table["units"] = "counts"
+    table.to_csv(tmp_path / "m.tsv", sep="\t", index=False)
+    data = Dataset(tmp_path / "data")
+    import_mapping(tmp_path / "in", data.root, tmp_path / "m.tsv")
+    image = data.load_one("P_00", "spect")
+    assert (image.unit, image.values.transpose(2, 1, 0).tolist()) == ("counts", counts.tolist())
+    kept = read_sidecar(data.root / data.manifest()["file"].iloc[0])
+    assert kept == {"Units": "counts", **{key: said[key] for key in said if key != "PatientName"}}

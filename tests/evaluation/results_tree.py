@@ -29,12 +29,11 @@ from theradose.tables import (
     PARTICIPANTS,
     PATIENTS,
     QC,
-    RECOVERY_CHECK,
     TAC,
     TIAC,
-    TRUTH_VOI,
     write_table,
 )
+from theradose.truth_schemas import RECOVERY_CHECK, TRUTH_VOI
 from theradose.vocabulary import CHAIN_COLUMNS, organ_of
 
 GRID = Grid((24, 16, 20), (16.0, 16.0, 16.0), (-152.0, -120.0, -184.0))

@@ -6,7 +6,8 @@ import pytest
 
 from theradose.errors import DataError
 from theradose.evaluation.labels import by_organ, recovery_check, recovery_summary
-from theradose.tables import RECOVERY_CHECK, checked
+from theradose.tables import checked
+from theradose.truth_schemas import RECOVERY_CHECK
 
 # patient, VOI, mass, planted TIA and dose, recovered (corrected and uncorrected) TIA and dose
 ROWS = [

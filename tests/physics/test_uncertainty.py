@@ -9,7 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from theradose.physics.kinetics import fit_tac, population_fit
+from theradose.physics.population_prior import PopulationPrior
 from theradose.physics.recovery_curve import volume_relative_std
+from theradose.physics.single_time import single_time_fit
 from theradose.physics.uncertainty import (
     OWN_STEPS,
     PROFILES,
@@ -109,6 +111,18 @@ def test_half_life_of_the_population_by_hand(time_h: float) -> None:
     noise, half_life = fit_relative_effects(fit)
     assert noise == pytest.approx(0.04, rel=1e-6)
     assert half_life == pytest.approx(0.2 * (1.0 - math.log(2) / 50.0 * time_h), abs=1e-6)
+
+
+@pytest.mark.parametrize("name", ["haenscheid", "madsen"])
+def test_half_life_behind_one_scan_is_told_from_its_noise(name: str) -> None:
+    """Both kidneys take the same assumed half-life, so its part must not average out as noise does."""
+    prior = PopulationPrior(math.log(2) / 50.0, 0.2)
+    fit = single_time_fit(name, [50.0], [30.0], [1.2], prior, half_life_h=HALF_LIFE_H)
+    noise, half_life = fit_relative_effects(fit)
+    rate = math.log(2) / 50.0 * math.exp(0.2**2 / 2)
+    assert half_life == pytest.approx((1.0 - rate * 50.0) * math.sqrt(math.expm1(0.2**2)), abs=1e-6)
+    assert math.hypot(noise, half_life) == pytest.approx(fit.tia_std_mbq_h / fit.tia_mbq_h)
+    assert noise == pytest.approx(0.04, abs=0.005)
 
 
 def test_a_tia_of_zero_is_unknown_and_a_known_half_life_leaves_noise() -> None:

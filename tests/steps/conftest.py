@@ -63,8 +63,11 @@ def sidecar(time_h, **changes):
     }  # fmt: skip
 
 
-def make(root: Path, patients=("p1",), images=None, masks=None, **changes) -> Namespace:
-    """Write the data set; `images` maps time to image, `masks` maps None (before therapy) or time to mask."""
+def make(root: Path, patients=("p1",), images=None, masks=None, ct=None, **changes) -> Namespace:
+    """Write the data set; `images` maps time to image, `masks` maps None (before therapy) or time to mask.
+
+    `ct` is one from before therapy.
+    """
     data = Dataset(root / "data")
     images = images or {time: spect(time) for time in TIMES_H}
     masks = masks or {None: Volume(labels(), GRID, "label")}
@@ -79,6 +82,9 @@ def make(root: Path, patients=("p1",), images=None, masks=None, **changes) -> Na
             path = data.image_file(patient, "mask", session, time)
             write_volume(mask, path)
             rows.append((patient, session, "mask", time, path))
+        if ct is not None:
+            path = write_volume(ct, data.image_file(patient, "ct"))
+            rows.append((patient, "ses-pre", "ct", None, path))
     table = pd.DataFrame(rows, columns=["patient", "session", "modality", "time_h", "file"])
     table["file"] = [path.relative_to(data.root).as_posix() for path in table["file"]]
     data.write_manifest(table)

@@ -7,15 +7,7 @@ import pytest
 
 from theradose.cohort.layout import Dataset
 from theradose.steps.assemble_covariates import run
-from theradose.tables import (
-    COVARIATE_MANIFEST,
-    COVARIATES,
-    FEATURES,
-    PARTICIPANTS,
-    PATIENTS,
-    read_table,
-    write_table,
-)
+from theradose.tables import COVARIATE_MANIFEST, COVARIATES, FEATURES, PARTICIPANTS, PATIENTS, read_table, write_table
 
 VALUES = {("v001", "liver"): 5.0, ("v001", "kidneys"): 30.0, ("v002", "liver"): 6.0, ("v003", "liver"): 7.0}
 

@@ -277,9 +277,10 @@ def test_the_registry_runs_from_cheap_to_dear() -> None:
 
 
 def run_step(data, out, monkeypatch, **settings):
-    flags = ["--settings", json.dumps(settings), "--cohort", "{}", "--radionuclide", "Lu-177"]
+    flags = ["--settings", json.dumps(settings), "--cohort", "{}", "--radionuclide", "Lu-177", "--counts", "0"]
     monkeypatch.setattr(sys, "argv", ["check", *flags, "--data", str(data.root), "--out", str(out)])
-    parser = arguments("check", texts=("settings", "cohort", "radionuclide"), paths=("data", "out"))
+    texts, paths = ("settings", "cohort", "radionuclide"), ("data", "out")
+    parser = arguments("check", texts=texts, paths=paths, numbers=("counts",))
     check.run(parser.parse_args())
 
 
@@ -297,6 +298,17 @@ def test_the_step_writes_its_tables_and_strict_stops_after_that(data, tmp_path, 
         ]
         assert "THR-201" in set(read_table(tmp_path / folder / "faults.tsv", FAULTS)["code"])
         assert (tmp_path / folder / "provenance.json").is_file()
+
+
+def test_a_spect_in_counts_passes_only_with_the_sensitivity_of_the_camera(data) -> None:
+    counts = np.random.default_rng(1).poisson(9.0, GRID.shape_zyx).astype(np.float32)
+    rewrite(data, file_of(data, "spect", 24.0), counts, unit="counts")
+    refused = check_dataset(data, **LIMITS).faults
+    assert refused["code"].tolist() == ["THR-210"]
+    assert "set quantify.sensitivity_cps_per_mbq" in refused["message"].iloc[0]
+    assert check_dataset(data, **LIMITS, counts=True).faults.empty
+    rewrite(data, file_of(data, "pet"), images_of(1)[0][3], unit="counts")
+    assert check_dataset(data, **LIMITS, counts=True).faults["code"].tolist() == ["THR-210"]
 
 
 def test_the_command_lists_faults_and_ends_with_3(data) -> None:

@@ -2,12 +2,14 @@
 
 import math
 from argparse import Namespace
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from scipy import ndimage
 
 from theradose.errors import DataError, SettingsError
+from theradose.imaging.grid import Grid
 from theradose.imaging.nifti import read_sidecar, read_volume
 from theradose.imaging.volume import Volume
 from theradose.physics.kernels import sphere_s_gy_per_mbq_h
@@ -153,3 +155,104 @@ def test_a_lesion_in_lung_is_flagged(tmp_path, hand_made) -> None:
         flags = doses.set_index(["voi", "level"])["flags"]
         assert ("kernel_in_lung" in flags["lesion_01", "voi"]) is flagged
         assert "kernel_in_lung" not in flags["liver", "voi"]
+
+
+def ct_of(hand_made, hu, spacing_mm=3.0):
+    """Return a CT with a number for each label (0: air) on half the voxel edge, so that masses can be told by hand."""
+    fine = hand_made.labels().repeat(2, 0).repeat(2, 1).repeat(2, 2)
+    grid = Grid(fine.shape, (spacing_mm,) * 3, (-1.5, -1.5, -1.5))
+    return Volume(np.vectorize(lambda label: hu.get(int(label), -1000.0))(fine).astype(np.float32), grid, "HU")
+
+
+HU = {1: 20.0, 5: 35.0, 6: 35.0, 7: 60.0, 101: 600.0}
+
+
+def test_density_by_ct_gives_each_voi_the_mass_of_its_voxels(tmp_path, hand_made) -> None:
+    case = hand_made.make(tmp_path, ct=ct_of(hand_made, HU))
+    folder = hand_made.quantified(case)
+    tiac = hand_made.fitted(case, folder / "tac.tsv", models=["mono"])
+    tables = {}
+    for density in ("labels", "ct"):
+        place = Namespace(root=tmp_path / density, data=case.data)
+        made = hand_made.dosed(place, folder, tiac, engine="kernel", density=density)
+        doses = read_table(made / "organ_dose.tsv", ORGAN_DOSE)
+        tables[density] = doses[doses["level"] == "voi"].set_index("voi")
+    by_ct, by_label = tables["ct"], tables["labels"]
+    # The curve of Schneider: 1.0439 at 35 HU, 1.0731 at 60 HU, 1.3722 at 600 HU.
+    for voi, label, density in (("kidney_left", 5, 1.0439), ("liver", 7, 1.0731), ("lesion_01", 101, 1.3722)):
+        assert by_ct.loc[voi, "mass_g"] == pytest.approx(density * hand_made.volume_ml(label), rel=1e-3)
+        assert by_ct.loc[voi, "dose_gy"] == pytest.approx(by_label.loc[voi, "dose_gy"] * 1.04 / density, rel=0.01)
+        ratio = by_ct.loc[voi, "dose_voxel_gy"] / by_label.loc[voi, "dose_voxel_gy"]
+        assert ratio == pytest.approx(1.04 / density, rel=0.02)
+
+
+def test_density_by_ct_needs_a_ct_that_covers_the_vois(tmp_path, default_run, hand_made) -> None:
+    case = Namespace(root=tmp_path, data=default_run.case.data)
+    with pytest.raises(DataError, match=r"THR-205.*no ct.*patient p1.*dose\.density"):
+        hand_made.dosed(case, default_run.quantify, default_run.tiac, density="ct")
+    whole = ct_of(hand_made, HU)
+    lower = Volume(whole.values[:24], replace(whole.grid, shape_zyx=(24, *whole.grid.shape_zyx[1:])), "HU")
+    short = hand_made.make(tmp_path / "short", ct=lower)
+    with pytest.raises(DataError, match=r"THR-278.*CT does not cover.*patient p1"):
+        hand_made.dosed(short, default_run.quantify, default_run.tiac, density="ct")
+
+
+def test_map_of_corrected_images_has_the_corrected_mean_of_every_voi(tmp_path, default_run, hand_made) -> None:
+    case = Namespace(root=tmp_path, data=default_run.case.data, patients=default_run.case.patients)
+    folder = hand_made.quantified(case, voxel_recovery="region_based")
+    made = hand_made.dosed(case, folder, default_run.tiac)
+    doses, before = read_table(made / "organ_dose.tsv", ORGAN_DOSE), doses_of(default_run)
+    same = ["mass_g", "tia_mbq_h", "dose_gy", "dose_uncorrected_gy", "flags"]
+    assert doses[same].equals(before[same])
+    assert doses["dose_voxel_gy"].to_numpy() == pytest.approx(doses["dose_gy"].to_numpy(), rel=1e-4)
+    assert (before["dose_voxel_gy"] < 0.9 * before["dose_gy"]).any()
+    # The histogram moves with the map: the dose that 90 % of a kidney gets was too low at its edge.
+    reached = []
+    for table in (read_table(default_run.dose / "dvh.tsv", DVH), read_table(made / "dvh.tsv", DVH)):
+        kidney = table[table["voi"] == "kidney_left"].sort_values("dose_gy")
+        reached.append(kidney.loc[kidney["volume_fraction"] >= 0.9, "dose_gy"].max())
+    true = before.set_index(["voi", "level"]).loc[("kidney_left", "voi"), "dose_gy"]
+    assert reached[0] < 0.75 * true < 0.9 * true < reached[1]
+    rows = read_table(made / "images.tsv", IMAGES).set_index("role")
+    about = read_sidecar(made / rows.loc["dose", "file"].rsplit("/", 1)[1])
+    assert about["RecoveryCorrection"] == "region_based 13 mm"
+
+
+def test_fits_of_voxels_tell_parts_of_a_voi_apart(tmp_path, hand_made) -> None:
+    """Two halves of a liver wash out differently: shares give them one curve, fits their own; the VOI keeps its TIA."""
+    labels = hand_made.labels()
+    slow = (labels == 7) & (np.indices(labels.shape)[2] >= 13)
+    half_life_h = np.where(slow, 60.0, 20.0)
+    images = {
+        t: Volume((1e5 * (labels > 0) * 2.0 ** (-t / half_life_h)).astype(np.float32), hand_made.grid, "Bq/mL")
+        for t in hand_made.times_h
+    }
+    case = hand_made.make(tmp_path, images=images)
+    folder = hand_made.quantified(case, recovery="none")
+    tiac = hand_made.fitted(case, folder / "tac.tsv", models=["bi", "mono"])
+    parts = {}
+    for method in ("shares", "voxel_fit"):
+        place = Namespace(root=tmp_path / method, data=case.data)
+        made = hand_made.dosed(place, folder, tiac, tia_map=method)
+        row = read_table(made / "images.tsv", IMAGES).set_index("role").loc["tia"]
+        file = made / row["file"].rsplit("/", 1)[1]
+        tia = read_volume(file).values.astype(float)
+        fits = read_table(tiac, TIAC).set_index("voi")["tia_uncorrected_mbq_h"]
+        assert tia[labels == 7].sum() == pytest.approx(fits["liver"], rel=1e-5)
+        parts[method] = tia[slow].mean() / tia[(labels == 7) & ~slow].mean()
+        assert read_sidecar(file).get("VoxelsFitted") == (None if method == "shares" else 1.0)
+    assert parts["voxel_fit"] == pytest.approx(60.0 / 20.0, rel=1e-3)
+    assert abs(parts["shares"] / 3.0 - 1) > 0.05
+
+
+def test_one_image_leaves_the_voxels_their_shares(tmp_path, hand_made) -> None:
+    case = hand_made.make(tmp_path, images={24.0: hand_made.spect(24.0)})
+    folder = hand_made.quantified(case)
+    tiac = hand_made.fitted(case, folder / "tac.tsv", single_time_point="haenscheid")
+    assert "haenscheid" in set(read_table(tiac, TIAC)["model"])
+    values = []
+    for method in ("shares", "voxel_fit"):
+        made = hand_made.dosed(Namespace(root=tmp_path / method, data=case.data), folder, tiac, tia_map=method)
+        values.append(read_volume(made / "sub-p1_cycle-1_tia.nii.gz").values)
+    assert read_sidecar(made / "sub-p1_cycle-1_tia.nii.gz")["VoxelsFitted"] == 0.0
+    assert np.array_equal(*values)

@@ -88,3 +88,41 @@ def test_an_organ_the_study_leaves_out_keeps_its_declared_half_life(tmp_path, ha
     tac = write_tac(tmp_path / "tac.tsv", {"liver": [(24.0, 10.0)]})
     table = read_table(hand_made.fitted(case, tac, population_t_eff_h={"kidneys": 30.0}), TIAC)
     assert table["t_eff_h"].tolist() == [KineticsSettings().population_t_eff_h["liver"]]
+
+
+def test_one_scan_by_a_published_method(tmp_path, hand_made) -> None:
+    """A(t) t 2/ln 2, and A(t) exp(kt)/k with the population's mean constant, kt = 1 in the mean at t = T/ln 2."""
+    case = hand_made.make(tmp_path)
+    tac = write_tac(tmp_path / "tac.tsv", {"liver": [(31.0, 10.0)]})
+    found = {
+        name: read_table(hand_made.fitted(case, tac, single_time_point=name), TIAC).iloc[0]
+        for name in ("haenscheid", "madsen")
+    }
+    k = math.log(2) / 31.0 * math.exp(0.25**2 / 2)
+    expected = {"haenscheid": 10.0 * 31.0 * 2 / math.log(2), "madsen": 10.0 * math.exp(31.0 * k) / k}
+    for name, row in found.items():
+        assert row["model"] == name
+        assert row["tia_mbq_h"] == pytest.approx(expected[name], rel=1e-6)
+        assert row["tia_uncorrected_mbq_h"] == pytest.approx(0.7 * expected[name], rel=1e-6)
+        assert row["flags"] == "single_time_point" + (";tail_over_40_percent" if row["tail_fraction"] > 0.4 else "")
+        assert row["reason"] == ""
+        assert row["tia_std_mbq_h"] > 0.05 * row["tia_mbq_h"]
+
+
+def test_a_method_that_does_not_hold_gives_way_to_the_population(tmp_path, hand_made) -> None:
+    case = hand_made.make(tmp_path)
+    tac = write_tac(tmp_path / "tac.tsv", {"liver": [(4.0, 10.0)], "spleen": [(31.0, 0.0)]})
+    early = read_table(hand_made.fitted(case, tac, single_time_point="haenscheid"), TIAC).set_index("voi")
+    plain = read_table(hand_made.fitted(case, tac), TIAC).set_index("voi")
+    assert early["model"].tolist() == ["population", "population"]
+    assert early.loc["liver", "reason"].startswith("outside_validity_window: ")
+    assert early.loc["spleen", "reason"].startswith("not_positive: ")
+    for column in ("tia_mbq_h", "tia_std_mbq_h", "tia_uncorrected_mbq_h", "flags"):
+        assert early[column].tolist() == plain[column].tolist()
+
+
+def test_more_scans_are_fitted_whatever_stands_for_one(tmp_path, hand_made) -> None:
+    case = hand_made.make(tmp_path)
+    tac = write_tac(tmp_path / "tac.tsv", {"liver": [(24.0, 10.0), (96.0, 2.0)]})
+    whole = [hand_made.fitted(case, tac, single_time_point=name).read_text() for name in ("population", "madsen")]
+    assert whole[0] == whole[1]

@@ -1,16 +1,19 @@
 """The step quantify: activities, quality table, images on one grid, and what it does when data are at fault."""
 
 import json
+from argparse import Namespace
 
 import numpy as np
 import pytest
 
 from theradose.cohort import quantification
-from theradose.errors import DataError, GeometryError
+from theradose.errors import DataError, GeometryError, SettingsError
 from theradose.imaging.grid import Grid
 from theradose.imaging.nifti import read_sidecar, read_volume
 from theradose.imaging.register import Registration
 from theradose.imaging.volume import Volume
+from theradose.physics.decay import frame_average_factor
+from theradose.physics.recovery import region_means
 from theradose.tables import IMAGES, QC, TAC, read_table
 from theradose.vocabulary import CHAIN_COLUMNS, voi_of_label
 
@@ -161,3 +164,82 @@ def test_an_image_that_was_corrected_before_is_refused(tmp_path, hand_made) -> N
     case = hand_made.make(tmp_path, RecoveryCorrection="region_based")
     with pytest.raises(DataError, match=r"THR-247.*patient p1"):
         hand_made.quantified(case)
+
+
+EPS_CPS_PER_MBQ, FRAME_S, DEAD_TIME_US = 10.0, 1800.0, 10.0
+AS_COUNTED = {"ImageDecayCorrected": False, "DecayReference": "none"}
+
+
+def counts_of(hand_made, time, lost=1.0):
+    """Return what a camera counts in the voxels of the image at a time; `lost` is observed over true rate."""
+    mean = frame_average_factor(159.528, FRAME_S / 3600)
+    per_unit = 1e-6 * hand_made.grid.voxel_ml * EPS_CPS_PER_MBQ * FRAME_S * mean * lost
+    return Volume((hand_made.spect(time).values * per_unit).astype(np.float32), hand_made.grid, "counts")
+
+
+def test_counts_become_the_activity_at_the_start_of_the_scan(tmp_path, hand_made) -> None:
+    case = hand_made.make(tmp_path, images={24.0: counts_of(hand_made, 24.0)}, **AS_COUNTED)
+    folder = hand_made.quantified(case, sensitivity_cps_per_mbq=EPS_CPS_PER_MBQ)
+    for label in hand_made.truth:
+        found = tac_of(folder).loc[(voi_of_label(label), 24.0), "activity_mbq"]
+        assert found == pytest.approx(hand_made.activity_mbq(label, 24.0), rel=2e-3)
+    file = folder / "sub-p1_cycle-1_time-024h_spect.nii.gz"
+    assert read_volume(file).values == pytest.approx(hand_made.spect(24.0).values, rel=1e-5, abs=1e-2)
+    assert (read_sidecar(file)["Units"], read_sidecar(file)["DecayReference"]) == ("Bq/mL", "scan_start")
+    qc = read_table(folder / "qc.tsv", QC).set_index("name")
+    assert qc.loc["dead_time_factor", "value"] == 1.0
+    assert qc.loc["count_rate", "note"].startswith("counts of the image alone")
+
+
+def test_dead_time_is_undone_by_the_rate_of_the_sidecar_or_of_the_image(tmp_path, hand_made) -> None:
+    mbq = hand_made.spect(24.0).total_mbq() * frame_average_factor(159.528, FRAME_S / 3600)
+    by_image, by_window = np.exp(-EPS_CPS_PER_MBQ * mbq * DEAD_TIME_US * 1e-6), np.exp(-30_000.0 * DEAD_TIME_US * 1e-6)
+    asked = {"sensitivity_cps_per_mbq": EPS_CPS_PER_MBQ, "dead_time_us": DEAD_TIME_US}
+    rates = {"image": {}, "sidecar": {"CountRate": 30_000.0 * by_window}}
+    for (name, stated), lost in zip(rates.items(), (by_image, by_window), strict=True):
+        images = {24.0: counts_of(hand_made, 24.0, lost)}
+        case = hand_made.make(tmp_path / name, images=images, **AS_COUNTED, **stated)
+        folder = hand_made.quantified(case, **asked)
+        assert tac_of(folder).loc[("liver", 24.0), "activity_mbq"] == pytest.approx(
+            hand_made.activity_mbq(7, 24.0), rel=2e-3
+        )
+        qc = read_table(folder / "qc.tsv", QC).set_index("name")
+        assert qc.loc["dead_time_factor", "value"] == pytest.approx(1 / lost, rel=1e-5)
+        assert name in qc.loc["count_rate", "note"]
+
+
+def test_counts_without_sensitivity_or_with_decay_correction_are_refused(tmp_path, hand_made) -> None:
+    images = {24.0: counts_of(hand_made, 24.0)}
+    plain = hand_made.make(tmp_path / "a", images=images, **AS_COUNTED)
+    with pytest.raises(DataError, match=r"THR-237.*patient p1.*quantify\.sensitivity_cps_per_mbq"):
+        hand_made.quantified(plain)
+    with pytest.raises(DataError, match=r"THR-207.*administration"):
+        hand_made.quantified(plain, sensitivity_cps_per_mbq=10.0, decay_reference="administration")
+    corrected = hand_made.make(tmp_path / "b", images=images)
+    with pytest.raises(DataError, match=r"THR-207.*scan_start"):
+        hand_made.quantified(corrected, sensitivity_cps_per_mbq=10.0)
+
+
+def test_voxel_recovery_writes_a_second_image_that_holds_the_corrected_means(tmp_path, default_run, hand_made) -> None:
+    case = Namespace(root=tmp_path, data=default_run.case.data, patients=default_run.case.patients)
+    folder = hand_made.quantified(case, voxel_recovery="region_based")
+    assert (folder / "tac.tsv").read_bytes() == (default_run.quantify / "tac.tsv").read_bytes()
+    images = read_table(folder / "images.tsv", IMAGES)
+    assert images["role"].value_counts().to_dict() == {"spect": 4, "spect_recovered": 4}
+    assert images.loc[images["role"] == "spect", "file"].str.startswith(case.data.as_posix()).all()
+    ids, tac = np.array(sorted(hand_made.truth)), tac_of(folder)
+    for row in images[images["role"] == "spect_recovered"].to_dict("records"):
+        file = folder / row["file"].rsplit("/", 1)[1]
+        means = region_means(read_volume(file).values, hand_made.labels(), ids)
+        for label, mean in zip(ids, means, strict=True):
+            mbq = tac.loc[(voi_of_label(int(label)), row["time_h"]), "activity_mbq"]
+            assert mean * hand_made.volume_ml(label) * 1e-6 == pytest.approx(mbq, rel=1e-5)
+        assert read_sidecar(file)["RecoveryCorrection"] == "region_based 13 mm"
+
+
+def test_an_image_is_never_corrected_twice(tmp_path, hand_made) -> None:
+    case = hand_made.make(tmp_path, RecoveryCorrection="region_based 13 mm")
+    with pytest.raises(DataError, match=r"THR-247.*patient p1"):
+        hand_made.quantified(case, voxel_recovery="region_based")
+    with pytest.raises(SettingsError, match="needs recovery: geometric_transfer"):
+        hand_made.quantified(case, voxel_recovery="region_based", recovery="none")

@@ -14,16 +14,22 @@ from theradose.imaging.nifti import read_sidecar, read_volume
 from theradose.sections import CohortSettings, VirtualSettings
 from theradose.settings import to_json
 from theradose.steps import simulate
-from theradose.tables import IMAGES, LATENTS, TRUTH_VOI, read_table
+from theradose.tables import IMAGES, read_table
+from theradose.truth_schemas import LATENTS, TRUTH_VOI
 
 
-def run(folder: Path, patients: int, seed: int = 3, **changes: object) -> Path:
+def run(folder: Path, patients: int, seed: int = 3, workers: int = 1, **changes: object) -> Path:
     usual = {"patients": patients, "spacing_mm": 10.0, "spect_times_h": (4.0, 24.0)}
     virtual = VirtualSettings.model_validate({**usual, **changes})
     settings = to_json(CohortSettings(name="tiny", virtual=virtual))
     simulate.run(
         Namespace(
-            settings=settings, radionuclide="Lu-177", seed=seed, out_data=folder / "data", out_truth=folder / "truth"
+            settings=settings,
+            radionuclide="Lu-177",
+            seed=seed,
+            workers=workers,
+            out_data=folder / "data",
+            out_truth=folder / "truth",
         )
     )
     return folder
@@ -40,7 +46,7 @@ def three(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_the_same_seed_gives_the_same_bytes(three: Path, tmp_path: Path) -> None:
-    assert hashes(run(tmp_path, 3)) == hashes(three)
+    assert hashes(run(tmp_path, 3, workers=2)) == hashes(three)  # by one process and by two
 
 
 def test_another_seed_gives_other_patients(three: Path, tmp_path: Path) -> None:

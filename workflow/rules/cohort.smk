@@ -12,6 +12,7 @@ if PLAN.virtual:
             f"{R}/log/simulate.log",
         conda:
             "../../environment.yml"
+        threads: 2
         params:
             settings=lambda wildcards: to_json(PLAN.cohort_made),
             radionuclide=STUDY.radionuclide,
@@ -23,7 +24,8 @@ if PLAN.virtual:
             f"simulate: virtual cohort {STUDY.cohort.name}"
         shell:
             "python -m theradose.steps.simulate --settings {params.settings:q} --radionuclide {params.radionuclide:q}"
-            " --seed {params.seed} --out-data {params.data} --out-truth {params.truth} 2>&1 | tee {log}"
+            " --seed {params.seed} --workers {threads} --out-data {params.data} --out-truth {params.truth}"
+            " 2>&1 | tee {log}"
 
 
 rule check:
@@ -41,6 +43,7 @@ rule check:
         settings=section("check"),
         cohort=section("cohort"),
         radionuclide=STUDY.radionuclide,
+        counts=int(STUDY.quantify.sensitivity_cps_per_mbq is not None),
         data=lambda wildcards, input: folder(input.manifest),
         out=lambda wildcards, output: folder(output.patients),
         code=step_code("check"),
@@ -48,7 +51,8 @@ rule check:
         "check: every fault of every patient, before any work"
     shell:
         "python -m theradose.steps.check --settings {params.settings:q} --cohort {params.cohort:q}"
-        " --radionuclide {params.radionuclide:q} --data {params.data} --out {params.out} 2>&1 | tee {log}"
+        " --radionuclide {params.radionuclide:q} --counts {params.counts} --data {params.data} --out {params.out}"
+        " 2>&1 | tee {log}"
 
 
 rule split:

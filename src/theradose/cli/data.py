@@ -63,6 +63,7 @@ def check_data(
         max_time_h=study.check.max_time_h,
         radionuclide=study.radionuclide,
         exclude=study.cohort.exclude,
+        counts=study.quantify.sensitivity_cps_per_mbq is not None,
     )
     if as_json:
         tables = {"patients": result.patients.to_dict("records"), "faults": result.faults.to_dict("records")}

@@ -1,4 +1,4 @@
-"""A simulation for another program, from images of this one."""
+"""What other programs read, from images of this one: a simulation, DICOM."""
 
 from pathlib import Path
 from typing import Annotated
@@ -37,3 +37,24 @@ def export_opengate(
         f"Run: python {to / 'simulation.py'} (OpenGATE 10.1 and the data of Geant4; see {to / 'README.txt'})",
     ]
     answer({"folder": str(to), **found}, as_json, lines)
+
+
+def export_dicom(
+    data: Annotated[Path, typer.Argument(help="Data set folder of virtual patients, e.g. data/demo.")],
+    *,
+    to: Annotated[Path, typer.Option(help="Folder to write; sub-ID in it must not exist.")],
+    patient: Annotated[
+        list[str] | None, typer.Option(help="Patient to write; may be repeated. All without it.")
+    ] = None,
+    spect: Annotated[
+        str, typer.Option(help="SPECT as nm (multi-frame), nm-reversed (negative slice spacing) or pt (slices).")
+    ] = "nm",
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Write virtual patients as DICOM (CT, PT, NM, RTSTRUCT), to try an importer on; dates are invented."""
+    from theradose.cohort import dicom_copy
+    from theradose.cohort.layout import Dataset
+
+    with refusal(as_json):
+        lines = dicom_copy.export_dicom(Dataset(data), to, patients=patient or (), spect=spect)
+    answer({"folder": str(to), "lines": lines}, as_json, [f"DICOM of virtual patients in {to}", *lines])

@@ -14,6 +14,7 @@ from theradose.cli.numbers import NumbersCommand
 from theradose.cli.predict import predict
 from theradose.cli.project import doctor, schema
 from theradose.cli.runs import record, resume
+from theradose.cli.timepoints import timepoints
 from theradose.cli.treatment import PairsCommand, bed, plan
 from theradose.errors import EXIT_INTERRUPTED, TheradoseError
 from theradose.vocabulary import RESEARCH_USE_ONLY
@@ -34,6 +35,7 @@ app.command("nuclide", rich_help_panel=PHYSICS)(nuclide)
 app.command("kernel", rich_help_panel=PHYSICS, cls=NumbersCommand)(kernel)
 app.command("sphere", rich_help_panel=PHYSICS, cls=NumbersCommand)(sphere)
 app.command("fit", rich_help_panel=PHYSICS, cls=NumbersCommand)(fit)
+app.command("timepoints", rich_help_panel=PHYSICS, cls=NumbersCommand)(timepoints)
 app.command("translate", rich_help_panel=PHYSICS, cls=NumbersCommand)(translate)
 app.command("bed", rich_help_panel=PHYSICS, cls=NumbersCommand)(bed)
 app.command("plan", rich_help_panel=PHYSICS, cls=PairsCommand)(plan)

@@ -24,11 +24,15 @@ class Fault:
 
 @dataclass(frozen=True)
 class Limits:
-    """What a study asks of a patient: kinds of images, the latest SPECT in h, the radionuclide of the therapy."""
+    """What a study asks of a patient: kinds of images, the latest SPECT in h, the radionuclide of the therapy.
+
+    `counts` tells whether it knows the camera's sensitivity, without which a SPECT in counts is of no use.
+    """
 
     require: tuple[str, ...]
     max_time_h: float
     radionuclide: str
+    counts: bool = False
 
 
 @dataclass(frozen=True)

@@ -6,10 +6,14 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from scipy import ndimage
 
 from theradose.cohort.budget import Budgets
-from theradose.errors import DataError
-from theradose.imaging.activity import activity_per_voxel_mbq
+from theradose.cohort.density import density_by_ct
+from theradose.cohort.layout import CYCLE_PREFIX, Dataset
+from theradose.cohort.time_points import ct_row, mask_row, verified
+from theradose.errors import DataError, Where
+from theradose.imaging.activity import activity_per_voxel_mbq, whole_labels
 from theradose.imaging.grid import Grid
 from theradose.imaging.volume import Volume
 from theradose.physics.dose import (
@@ -22,13 +26,19 @@ from theradose.physics.dose import (
 )
 from theradose.physics.dvh import cumulative_dvh
 from theradose.physics.engines import LUNGS, DoseEngine, density_g_per_ml, dose_engine
+from theradose.physics.kinetic_tia import POINTS_OF_A_DECAY
 from theradose.physics.nuclides import Nuclide
 from theradose.physics.organ_level import cross_doses_gy, share_of_surroundings
+from theradose.physics.voxel_fit import FITTED, fit_voxels
 from theradose.vocabulary import LESIONS, VOIS, is_target, organ_of, voi_of_label
 
 MBQ_PER_GBQ = 1000.0
 MOSTLY = 0.5
+# How well a voxel is known in fits of voxels, as a part of its activity, which counts as no less than a part of its
+# largest: own choice for reconstructed images. It weighs images and tells curves from noise; no dose scales with it.
+VOXEL_STD, LEAST_OF_LARGEST = 0.10, 0.10
 Rows = list[dict[str, Any]]
+Images = tuple[list[Volume], list[float]]  # in Bq/mL, at hours after administration
 
 
 def region_tia_mbq_h(fits: pd.DataFrame, labels: np.ndarray, column: str = "tia_uncorrected_mbq_h") -> dict[int, float]:
@@ -45,7 +55,8 @@ def region_tia_mbq_h(fits: pd.DataFrame, labels: np.ndarray, column: str = "tia_
 class Scene:
     """A cycle ready for dosimetry: labels and densities on one grid, radionuclide, engine, unlabelled TIA (MBq.h).
 
-    Where the mask does not say what is body (no remainder), everything is.
+    `voi_density_g_per_ml` holds the mean of each VOI on the label map. Where the mask does not say what is body (no
+    remainder), everything is.
     """
 
     grid: Grid
@@ -55,6 +66,7 @@ class Scene:
     engine: DoseEngine
     unlabelled_tia_mbq_h: np.ndarray
     in_body: np.ndarray
+    voi_density_g_per_ml: Mapping[str, float]
 
     def dose_gy(self, tia_mbq_h: np.ndarray) -> np.ndarray:
         """Return the dose of every voxel in Gy, (z, y, x), of a TIA per voxel in MBq.h; zero outside the body."""
@@ -82,28 +94,74 @@ def scene(
     engine: str,
     soft_tissue_g_per_ml: float,
     nuclide: Nuclide,
+    ct: Volume | None = None,
 ) -> Scene:
     """Return what the dose of a cycle is computed on, from images in Bq/mL at their times, on the grid of the labels.
 
-    What has no label lies outside the body when the mask holds the remainder of it, and gets trapezoids with physical
-    decay otherwise.
+    Densities are those of the labels' organs, or, with a CT in HU, of the voxels. What has no label lies outside the
+    body when the mask holds the remainder of it, and gets trapezoids with physical decay otherwise.
     """
     unlabelled, in_body = np.zeros(labels.shape), labels > 0
     if not (labels == VOIS["remainder"].label).any():
         in_body = np.ones_like(in_body)
         activity = [activity_per_voxel_mbq(image) for image in images]
         unlabelled = np.where(labels == 0, unlabelled_tia_mbq_h(activity, times_h, nuclide), 0.0)
-    density = np.full(int(labels.max()) + 1, soft_tissue_g_per_ml)
-    for label in np.unique(labels[labels > 0]):
-        density[label] = density_g_per_ml(organ_of(voi_of_label(int(label))), soft_tissue_g_per_ml)
-    return Scene(images[0].grid, labels, density[labels], nuclide, dose_engine(engine), unlabelled, in_body)
+    present = [int(label) for label in np.unique(labels[labels > 0])]
+    table = np.full(int(labels.max()) + 1, soft_tissue_g_per_ml)
+    for label in present:
+        table[label] = density_g_per_ml(organ_of(voi_of_label(label)), soft_tissue_g_per_ml)
+    density, means = table[labels], table[present]
+    if ct is not None:
+        density = density_by_ct(ct, images[0].grid, labels, density)
+        means = np.asarray(ndimage.mean(density, labels, present))
+    of_voi = {voi_of_label(label): float(mean) for label, mean in zip(present, means, strict=True)}
+    return Scene(images[0].grid, labels, density, nuclide, dose_engine(engine), unlabelled, in_body, of_voi)
 
 
-def tia_map(place: Scene, images: Sequence[Volume], times_h: Sequence[float], tia_mbq_h: Mapping[int, float]) -> Volume:
-    """Return the TIA of every voxel in MBq.h, float32: the voxels of a region share its own in `tia_mbq_h`."""
+def opened(
+    data: Dataset, own: pd.DataFrame, *, engine: str, density: str, density_g_per_ml: float, nuclide: Nuclide
+) -> tuple[Scene, Images]:
+    """Return what the dose of a cycle is computed on, and the images of its rows (schema IMAGES) with their times.
+
+    `density` is that of `labels`, or by `ct`. The mask is that of the first image; GeometryError on another grid.
+    """
+    spect, times = [verified(row) for _, row in own.iterrows()], own["time_h"].tolist()
+    patient, cycle = str(own["patient"].iloc[0]), own["cycle"].iloc[0]
+    at = (patient, f"{CYCLE_PREFIX}{cycle}", times[0])
+    mask = data.load(mask_row(data.rows(patient, "mask"), *at))
+    spect[0].grid.require_same(mask.grid, "mask", Where(patient=patient))
+    ct = data.load(ct_row(data.rows(patient, "ct"), *at)) if density == "ct" else None
+    known: dict[str, Any] = {"engine": engine, "soft_tissue_g_per_ml": density_g_per_ml, "nuclide": nuclide}
+    try:
+        return scene(spect, times, whole_labels(mask), ct=ct, **known), (spect, times)
+    except DataError as error:
+        raise error.at(patient=patient) from None
+
+
+def tia_map(
+    place: Scene,
+    images: Sequence[Volume],
+    times_h: Sequence[float],
+    tia_mbq_h: Mapping[int, float],
+    method: str = "shares",
+) -> tuple[Volume, dict[str, float]]:
+    """Return the TIA of every voxel in MBq.h, float32, and what its sidecar says of the method.
+
+    The voxels of a region share its own TIA in `tia_mbq_h` by their time-weighted activity; with `voxel_fit` by the
+    mono-exponential of each, where one can be fitted to two images or more (VoxelsFitted: part of the labelled voxels).
+    """
     activity = [activity_per_voxel_mbq(image) for image in images]
-    spread = voxel_tia_mbq_h(activity, times_h, place.labels, tia_mbq_h) + place.unlabelled_tia_mbq_h
-    return Volume(spread.astype(np.float32), place.grid, "MBq.h")
+    spread = voxel_tia_mbq_h(activity, times_h, place.labels, tia_mbq_h)
+    about = {} if method == "shares" else {"VoxelsFitted": 0.0}
+    if about and len(images) >= POINTS_OF_A_DECAY:
+        series, labelled = np.stack(activity), place.labels > 0
+        std = VOXEL_STD * np.maximum(np.abs(series), LEAST_OF_LARGEST * np.abs(series).max(axis=0))
+        fit = fit_voxels(times_h, series, std, half_life_h=place.nuclide.half_life_h, mask=labelled)
+        fitted = fit.status == FITTED
+        each = np.where(fitted, fit.tia, spread)
+        spread = voxel_tia_mbq_h([each], [1.0], place.labels, tia_mbq_h)
+        about["VoxelsFitted"] = float(fitted[labelled].mean())
+    return Volume((spread + place.unlabelled_tia_mbq_h).astype(np.float32), place.grid, "MBq.h"), about
 
 
 def voi_doses(
@@ -111,7 +169,7 @@ def voi_doses(
 ) -> dict[str, VoiDose]:
     """Return VOI -> dose of every target VOI of a cycle from its fitted curves (schema TIAC), cross-dose included.
 
-    A VOI that is not on the label map of the scene gets no cross-dose.
+    A VOI that is not on the label map of the scene gets no cross-dose, and the density of its organ.
     """
     columns = ("tia_mbq_h", "tia_uncorrected_mbq_h")
     crossed = place.cross_gy([region_tia_mbq_h(fits, place.labels, column) for column in columns])
@@ -123,7 +181,9 @@ def voi_doses(
             found[voi] = voi_dose(
                 organ_of(voi),
                 volume_ml=volume_ml[voi],
-                density_g_per_ml=density_g_per_ml(organ_of(voi), soft_tissue_g_per_ml),
+                density_g_per_ml=place.voi_density_g_per_ml.get(
+                    voi, density_g_per_ml(organ_of(voi), soft_tissue_g_per_ml)
+                ),
                 tia_mbq_h=fit["tia_mbq_h"],
                 tia_std_mbq_h=fit["tia_std_mbq_h"],
                 tia_uncorrected_mbq_h=fit["tia_uncorrected_mbq_h"],

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from itertools import pairwise
 
 from theradose.cohort.case import Case, Fault
+from theradose.cohort.counts import COUNTS, SENSITIVITY
 from theradose.cohort.image_faults import (
     check_activity,
     check_decay,
@@ -100,7 +101,8 @@ def check_files(case: Case) -> Iterator[Fault]:
             yield case.caught(error, row.file)
             continue
         allowed = (UNITS[row.modality], *OTHER_UNITS.get(row.modality, ()))
-        if unit not in allowed:
+        counts = row.modality == "spect" and unit == COUNTS
+        if unit not in allowed and not (counts and case.limits.counts):
             yield case.error(
                 "THR-210",
                 "unit of the image is wrong",
@@ -108,7 +110,7 @@ def check_files(case: Case) -> Iterator[Fault]:
                 field="Units",
                 got=unit,
                 expected=" or ".join(allowed),
-                remedy="correct the sidecar, or convert the image",
+                remedy=f"{'set ' + SENSITIVITY if counts else 'correct the sidecar'}, or convert the image",
             )
 
 

@@ -28,6 +28,11 @@ class Dataset:
         return self.root / "participants.tsv"
 
     @property
+    def outcomes_file(self) -> Path:
+        """What happened to patients after therapy (schema OUTCOMES); a data set may have none."""
+        return self.root / "outcomes.tsv"
+
+    @property
     def manifest_file(self) -> Path:
         """The list of images with their hashes."""
         return self.root / "manifest.tsv"

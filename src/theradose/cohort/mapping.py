@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from theradose.cohort.counts import COUNTS
 from theradose.cohort.intake import Intake
 from theradose.cohort.layout import PRE, Dataset
 from theradose.cohort.structures import MASK_TYPE
@@ -47,13 +48,15 @@ UNITS = {
     "SUV": ("g/mL", 1.0),
     "g/mL": ("g/mL", 1.0),
     "HU": ("HU", 1.0),
+    COUNTS: (COUNTS, 1.0),
 }
-UNITS_OF = {"pet": ("Bq/mL", "g/mL"), "spect": ("Bq/mL",), "ct": ("HU",)}
+UNITS_OF = {"pet": ("Bq/mL", "g/mL"), "spect": ("Bq/mL", COUNTS), "ct": ("HU",)}
 CLINICAL = ("centre", "weight_kg", "height_cm", "administered_mbq", "radionuclide")
 # Keys of a sidecar that are carried over; everything else may name a person, place or date.
 ALLOWED_KEYS = (
     "TracerRadionuclide", "InjectedRadioactivity", "InjectedRadioactivityUnits", "InjectionStart", "FrameTimesStart",
-    "FrameDuration", "ImageDecayCorrected", "DecayReference", "EffectiveResolutionFWHM", "Modality",
+    "FrameDuration", "ImageDecayCorrected", "DecayReference", "EffectiveResolutionFWHM", "Modality", "CountRate",
+    "RecoveryCorrection",
 )  # fmt: skip
 TOKENS = {"pet": ("pet", "pt", "suv"), "ct": ("ct",), "spect": ("spect", "nm")}
 MASK_TOKENS = ("mask", "seg", "dseg", "label", "labels", "roi", "gtv")

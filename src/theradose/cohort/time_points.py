@@ -7,18 +7,26 @@ from typing import Any
 
 import pandas as pd
 
+from theradose.cohort.counts import COUNTS, Camera, Counted, activity_of_counts
 from theradose.cohort.layout import PRE, Dataset, cycle_of
 from theradose.errors import DataError, Where
-from theradose.imaging.activity import SAME_TIME_H, at_scan_start
-from theradose.imaging.nifti import read_sidecar
+from theradose.imaging.activity import AS_DECLARED, SAME_TIME_H, at_scan_start
+from theradose.imaging.nifti import read_sidecar, read_volume
+from theradose.imaging.suv import NOT_CORRECTED
 from theradose.imaging.volume import Volume
+from theradose.provenance import verify_file
 
-MARKS = ("Virtual", "Notice")
+MARKS = ("Virtual", "Notice", "RecoveryCorrection")
+SPECT, RECOVERED = "spect", "spect_recovered"  # roles of images on the first grid: as taken, corrected voxel by voxel
+UNKNOWN_CAMERA = Camera()
 
 
 @dataclass(frozen=True)
 class TimePoint:
-    """A SPECT of a cycle: hours after administration, file, image at scan start, sidecar, manifest row of its mask."""
+    """A SPECT of a cycle: hours after administration, file, image at scan start, sidecar, manifest row of its mask.
+
+    `counted` tells how counts were taken where the file holds counts.
+    """
 
     patient: str
     cycle: int
@@ -28,6 +36,7 @@ class TimePoint:
     changed: bool
     sidecar: dict[str, Any]
     mask: "pd.Series[Any]"
+    counted: Counted | None = None
 
     @property
     def where(self) -> Where:
@@ -35,17 +44,47 @@ class TimePoint:
         return Where(patient=self.patient, time_h=self.time_h, file=self.file.name)
 
 
-def mask_row(masks: pd.DataFrame, patient: str, session: str, time_h: float) -> "pd.Series[Any]":
-    """Return the row of a SPECT's mask: of its session and time, else from before therapy (else DataError)."""
-    own = masks[(masks["session"] == session) & ((masks["time_h"] - time_h).abs() < SAME_TIME_H)]
-    before = masks[masks["session"] == PRE]
+def row_beside(
+    images: pd.DataFrame, patient: str, session: str, time_h: float, *, what: str, remedy: str
+) -> "pd.Series[Any]":
+    """Return the row that goes with a SPECT: of its session and time, else from before therapy (else DataError)."""
+    own = images[(images["session"] == session) & ((images["time_h"] - time_h).abs() < SAME_TIME_H)]
+    before = images[images["session"] == PRE]
     for rows in (own, before):
         if len(rows):
             return rows.iloc[0]
     raise DataError(
-        "SPECT has no mask", where=Where(patient=patient, time_h=time_h), expected="a mask of its own or of ses-pre",
-        remedy="add a label mask to derivatives/masks", code="THR-205",
+        f"SPECT has no {what}", where=Where(patient=patient, time_h=time_h),
+        expected=f"a {what} of its own or of ses-pre", remedy=remedy, code="THR-205",
     )  # fmt: skip
+
+
+def mask_row(masks: pd.DataFrame, patient: str, session: str, time_h: float) -> "pd.Series[Any]":
+    """Return the row of a SPECT's mask, see `row_beside`."""
+    remedy = "add a label mask to derivatives/masks"
+    return row_beside(masks, patient, session, time_h, what="mask", remedy=remedy)
+
+
+def ct_row(cts: pd.DataFrame, patient: str, session: str, time_h: float) -> "pd.Series[Any]":
+    """Return the row of the CT that densities come from, see `row_beside`."""
+    return row_beside(cts, patient, session, time_h, what="ct", remedy="add a CT, or set dose.density: labels")
+
+
+def map_rows(images: pd.DataFrame) -> tuple[pd.DataFrame, str]:
+    """Return the SPECT rows of a cycle that its dose map is made of, and the column of the TIA (TIAC) its VOIs hold.
+
+    Images corrected voxel by voxel stand for the corrected TIA; without them the images as taken and the TIA they show.
+    """
+    corrected = images[images["role"] == RECOVERED]
+    if len(corrected):
+        return corrected, "tia_mbq_h"
+    return images[images["role"] == SPECT], "tia_uncorrected_mbq_h"
+
+
+def verified(row: "pd.Series[str]") -> Volume:
+    """Read a SPECT of the list after checking its hash."""
+    verify_file(Path(row["file"]), row["sha256"], Where(patient=row["patient"], file=row["file"]))
+    return read_volume(Path(row["file"]))
 
 
 def cycles(data: Dataset, patient: str) -> list[str]:
@@ -54,19 +93,29 @@ def cycles(data: Dataset, patient: str) -> list[str]:
 
 
 def time_points(
-    data: Dataset, patient: str, session: str, radionuclide: str, reference: str = "as_declared"
+    data: Dataset,
+    patient: str,
+    session: str,
+    radionuclide: str,
+    *,
+    reference: str = AS_DECLARED,
+    camera: Camera = UNKNOWN_CAMERA,
 ) -> Iterator[TimePoint]:
-    """Read the SPECT images of a cycle in the order of time, as they were at the start of each scan."""
+    """Read the SPECT images of a cycle in the order of time, as they were at the start of each scan, in Bq/mL."""
     masks = data.rows(patient, "mask")
     for _, row in data.rows(patient, "spect", session).iterrows():
         time_h, file = float(row["time_h"]), data.root / str(row["file"])
-        stored, sidecar = data.load(row), read_sidecar(file)
+        stored, sidecar, read_as, counted = data.load(row), read_sidecar(file), reference, None
+        image = stored
         try:
-            image = at_scan_start(stored, sidecar, radionuclide=radionuclide, start_h=time_h, reference=reference)
+            if stored.unit == COUNTS:
+                image, counted = activity_of_counts(stored, sidecar, camera, reference)
+                read_as = NOT_CORRECTED
+            image = at_scan_start(image, sidecar, radionuclide=radionuclide, start_h=time_h, reference=read_as)
         except DataError as error:
             raise error.at(patient=patient, time_h=time_h, file=file.name) from None
         mask = mask_row(masks, patient, session, time_h)
-        yield TimePoint(patient, cycle_of(session), time_h, file, image, image is not stored, sidecar, mask)
+        yield TimePoint(patient, cycle_of(session), time_h, file, image, image is not stored, sidecar, mask, counted)
 
 
 def marks(sidecar: dict[str, Any]) -> dict[str, Any]:

@@ -11,7 +11,8 @@ from theradose.models.examples import OrganExamples, subset
 from theradose.models.organ_dose import RESIDUALS, Doses, natural
 from theradose.models.store import Trained
 from theradose.sections import ExperimentSettings
-from theradose.tables import METRICS, PREDICTIONS, TRUTH_VOI, read_table, write_table
+from theradose.tables import METRICS, PREDICTIONS, read_table, write_table
+from theradose.truth_schemas import TRUTH_VOI
 from theradose.vocabulary import organ_of
 
 TRAIN, NOT_IN_A_FOLD = "train", -1

@@ -10,7 +10,7 @@ from theradose.evaluation.figures import as_svg, signed, sort_organs, words
 from theradose.evaluation.figures_doses import organ_doses
 from theradose.evaluation.figures_recovery import GOAL_PERCENT, recovery
 from theradose.evaluation.report_budget import budget_section
-from theradose.evaluation.report_limits import limits_section
+from theradose.evaluation.report_limits import limits_section, risk_section
 from theradose.evaluation.report_tables import DASH, MINUS, Cell, Head, Sheet, count, median_range, percent, three
 from theradose.evaluation.results import StudyResults
 from theradose.physics.engines import absorbed_fraction
@@ -153,6 +153,7 @@ def doses_section(study: StudyResults) -> dict[str, Any] | None:
     return {
         "lead": lead, "figure": figure, "table": doses_table(organs), "map": map_table(frame),
         "map_why": map_words(frame), "budget": budget_section(study), "limits": limits_section(study),
+        "risk": risk_section(study),
     }  # fmt: skip
 
 

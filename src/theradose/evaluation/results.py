@@ -25,13 +25,13 @@ from theradose.tables import (
     PATIENTS,
     PREDICTIONS,
     QC,
-    RECOVERY_CHECK,
     SPLITS,
     TAC,
     TIAC,
     TRIALS,
     read_table,
 )
+from theradose.truth_schemas import RECOVERY_CHECK
 
 TABLES: dict[str, tuple[str, Schema]] = {
     "patients": ("check/patients.tsv", PATIENTS),

@@ -30,6 +30,7 @@ from theradose.physics.recovery_curve import (
     volume_relative_std,
 )
 from theradose.physics.units import MM3_PER_ML, hours_from_seconds, mbq_from_bq_per_ml
+from theradose.physics.voxel_recovery import region_based
 from theradose.vocabulary import VOIS, voi_of_label
 
 AS_DECLARED = "as_declared"
@@ -260,6 +261,22 @@ def voi_activities(image: Volume, regions: Regions, accuracy: Accuracy) -> list[
             )
         )
     return results
+
+
+def voxel_recovered(image: Volume, regions: Regions, applied: str = "none") -> Volume:
+    """Return an image in Bq/mL corrected voxel by voxel, float32; each region keeps its corrected mean.
+
+    `regions` hold a correction and its FWHM; `applied` names one that was done before (DataError THR-247).
+    """
+    regions.grid.require_same(image.require_unit("Bq/mL", "SPECT").grid, "SPECT")
+    values = image.values.astype(np.float64)
+    means = region_means(values, regions.labels, regions.ids)
+    corrected = RECOVERY[regions.method](means, np.zeros_like(means), regions.matrix).mean
+    found = region_based(
+        values, regions.labels, corrected, spacing_zyx_mm=image.grid.spacing_zyx_mm, fwhm_mm=regions.fwhm_mm or 0.0,
+        applied=applied,
+    )  # fmt: skip
+    return image.with_values(found.corrected.astype(np.float32))
 
 
 def activity_per_voxel_mbq(image: Volume) -> np.ndarray:

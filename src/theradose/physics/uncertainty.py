@@ -27,6 +27,7 @@ from theradose.vocabulary import BUDGET_STEPS
 
 Array = NDArray[np.float64]
 
+ASSUMED_HALF_LIFE = (POPULATION, "haenscheid", "madsen")
 OWN_STEPS = ("volume", "recovery", "calibration", "counts", "fit", "s")
 STEPS = BUDGET_STEPS
 UNKNOWN = 1.0  # relative standard uncertainty of a TIA that came out as zero: it says nothing
@@ -35,8 +36,9 @@ UNKNOWN = 1.0  # relative standard uncertainty of a TIA that came out as zero: i
 def fit_relative_effects(fit: TiaFit) -> tuple[float, float]:
     """Return what noise (a standard uncertainty) and an assumed half-life (signed) do to a TIA, both relative.
 
-    A fit that measured its half-life has it in the noise. For a population half-life the covariance of (A, lambda)
-    holds both: lambda moves A by C_Al / C_ll, and that part of the variance belongs to the half-life.
+    A fit that measured its half-life has it in the noise. For a population half-life, and one scan's methods that
+    take it, the covariance of (A, lambda) holds both: lambda moves A by C_Al / C_ll, and that part of the variance
+    belongs to the half-life.
 
     >>> from theradose.physics.kinetics import population_fit
     >>> one = population_fit([24.0], [30.0], [1.5], half_life_h=159.528, t_eff_h=32.0, t_eff_cv=0.25)
@@ -46,7 +48,7 @@ def fit_relative_effects(fit: TiaFit) -> tuple[float, float]:
     if fit.tia_mbq_h <= 0:
         return UNKNOWN, 0.0
     relative = fit.tia_std_mbq_h / fit.tia_mbq_h
-    rate_variance = float(fit.covariance[1, 1]) if fit.model == POPULATION else 0.0
+    rate_variance = float(fit.covariance[1, 1]) if fit.model in ASSUMED_HALF_LIFE else 0.0
     if rate_variance == 0.0:
         return relative, 0.0
     amplitude, rate = fit.parameters["a1_mbq"], fit.parameters["lambda1_per_h"]

@@ -15,23 +15,21 @@ from theradose.tables import FAULTS, PATIENTS, write_table
 def run(chosen: Namespace) -> None:
     """Run all checks, write both tables; with `strict` a quarantined patient stops the study after that."""
     settings, cohort = from_json(CheckSettings, chosen.settings), from_json(CohortSettings, chosen.cohort)
-    data = Dataset(chosen.data)
+    data, counts = Dataset(chosen.data), bool(chosen.counts)
     result = check_dataset(
         data,
         require=settings.require,
         max_time_h=settings.max_time_h,
         radionuclide=chosen.radionuclide,
         exclude=cohort.exclude,
+        counts=counts,
         progress=lambda line: print(f"check: {line}"),
     )
     write_table(result.patients, chosen.out / "patients.tsv", PATIENTS)
     write_table(result.faults, chosen.out / "faults.tsv", FAULTS)
-    write_provenance(
-        chosen.out,
-        "check",
-        [data.participants_file, data.manifest_file],
-        {**settings.model_dump(), "exclude": list(cohort.exclude), "radionuclide": chosen.radionuclide},
-    )
+    asked = {"exclude": list(cohort.exclude), "radionuclide": chosen.radionuclide, "counts": counts}
+    inputs = [data.participants_file, data.manifest_file]
+    write_provenance(chosen.out, "check", inputs, {**settings.model_dump(), **asked})
     for message in result.faults.loc[result.faults["severity"] != "NOTE", "message"]:
         print(f"check: {message}")
     print(f"check: {result.invariant()}")
@@ -46,4 +44,5 @@ def run(chosen: Namespace) -> None:
 
 
 if __name__ == "__main__":
-    start(arguments(__doc__, texts=("settings", "cohort", "radionuclide"), paths=("data", "out")), run)
+    texts, paths = ("settings", "cohort", "radionuclide"), ("data", "out")
+    start(arguments(__doc__, texts=texts, paths=paths, numbers=("counts",)), run)

@@ -1,11 +1,16 @@
 """The one entrance of all steps: arguments from the rule's shell line, faults as one sentence and an exit code."""
 
 import argparse
+import inspect
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from theradose.cohort.truth_folder import keep_out
 from theradose.errors import TheradoseError
+
+MAY_OPEN_TRUTH = frozenset({"simulate", "limit", "evaluate", "evaluate_labels"})
+"""The steps that write the planted truth of virtual patients or judge by it."""
 
 
 def arguments(
@@ -33,7 +38,13 @@ def arguments(
 
 
 def start(parser: argparse.ArgumentParser, run: Callable[[argparse.Namespace], None]) -> None:
-    """Run a step with its arguments; a known fault ends with its sentence and code instead of a traceback."""
+    """Run a step with its arguments; a known fault ends with its sentence and code instead of a traceback.
+
+    Only the steps of MAY_OPEN_TRUTH, known by the file of `run`, can open the planted truth.
+    """
+    step = Path(inspect.getfile(run)).stem
+    if step not in MAY_OPEN_TRUTH:
+        keep_out(step)
     chosen = parser.parse_args()
     try:
         run(chosen)

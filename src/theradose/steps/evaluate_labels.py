@@ -5,7 +5,8 @@ from argparse import Namespace
 from theradose.evaluation.labels import recovery_check, recovery_summary
 from theradose.provenance import write_json, write_provenance
 from theradose.steps.entry import arguments, start
-from theradose.tables import ORGAN_DOSE, RECOVERY_CHECK, TIAC, TRUTH_VOI, read_table, write_table
+from theradose.tables import ORGAN_DOSE, TIAC, read_table, write_table
+from theradose.truth_schemas import RECOVERY_CHECK, TRUTH_VOI
 
 
 def run(chosen: Namespace) -> None:

@@ -7,9 +7,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from theradose.cohort.curves import curve_fit, uncorrected_fit
 from theradose.cohort.layout import Dataset
 from theradose.errors import SettingsError, TheradoseError, Where
-from theradose.physics.kinetics import POPULATION, TiaFit, fit_or_population
+from theradose.physics.kinetic_tia import TiaFit
 from theradose.physics.nuclides import nuclide
 from theradose.provenance import write_provenance
 from theradose.sections import KineticsSettings
@@ -37,15 +38,6 @@ def options(settings: KineticsSettings, organ: str, half_life_h: float) -> dict[
     }
 
 
-def uncorrected(curve: pd.DataFrame, fit: TiaFit, models: tuple[str, ...], asked: dict[str, Any]) -> TiaFit:
-    """Return the fit of the activities as images show them, with the model and relative uncertainties of the other."""
-    shown = curve["activity_uncorrected_mbq"].to_numpy()
-    measured, std = curve["activity_mbq"].to_numpy(), curve["activity_std_mbq"].to_numpy()
-    relative = np.divide(std, measured, out=np.ones_like(std), where=measured > 0)
-    kept = models if fit.model == POPULATION else (fit.model,)
-    return fit_or_population(curve["time_h"], shown, relative * np.abs(shown), models=kept, **asked)
-
-
 def row(key: dict[str, Any], fit: TiaFit, plain: TiaFit, administered_mbq: float) -> dict[str, Any]:
     """Return the row of a fit; parameters and covariance are JSON."""
     return {
@@ -69,8 +61,9 @@ def run(chosen: Namespace) -> None:
             asked = options(settings, organ_of(str(voi)), radionuclide.half_life_h)
             try:
                 points = (curve["time_h"], curve["activity_mbq"], curve["activity_std_mbq"])
-                fit = fit_or_population(*points, models=settings.models, **asked)
-                plain = uncorrected(curve, fit, settings.models, asked)
+                single = settings.single_time_point
+                fit = curve_fit(*points, models=settings.models, single_time_point=single, **asked)
+                plain = uncorrected_fit(curve, fit, settings.models, asked)
             except TheradoseError as error:
                 raise error.at(patient=str(patient), voi=str(voi)) from None
             key = {"patient": patient, "cycle": cycle, "voi": voi, "radionuclide": radionuclide.name}

@@ -1,11 +1,12 @@
 """Make the virtual cohort: a data set of images and tables, and the planted truth in a folder apart."""
 
 from argparse import Namespace
+from functools import partial
 
 from theradose.cohort.layout import Dataset
-from theradose.cohort.virtual.patient import virtual_patient
+from theradose.cohort.pool import in_order
 from theradose.cohort.virtual.scanner import centre
-from theradose.cohort.virtual.writer import CohortWriter, description, require_times_apart
+from theradose.cohort.virtual.writer import Protocol, description, make_patient, require_times_apart, write_tables
 from theradose.provenance import write_provenance
 from theradose.sections import CohortSettings
 from theradose.settings import from_json
@@ -19,29 +20,25 @@ def run(chosen: Namespace) -> None:
     require_times_apart(virtual.spect_times_h)
     for name in virtual.centres:
         centre(name)
-    writer = CohortWriter(
-        Dataset(chosen.out_data), chosen.out_truth, virtual.spect_times_h, chosen.radionuclide, virtual.difficulty
-    )
-    for index in range(virtual.patients):
-        patient = virtual_patient(
-            chosen.seed,
-            index,
-            centres=virtual.centres,
-            spacing_mm=virtual.spacing_mm,
-            difficulty=virtual.difficulty,
-            texture_coupling=virtual.texture_coupling,
-        )
-        writer.add(patient)
-        print(f"simulate: patient {patient.name} ({index + 1} of {virtual.patients})", flush=True)
+    same = {"ligand", "centres", "spacing_mm", "difficulty", "texture_coupling", "kinetics"}
+    drawn = virtual.model_dump(include=same)
+    asked = virtual.model_dump(include={"pet", "spect_times_h", "imaged_cycles", "difficulty"})
+    work = partial(
+        make_patient, seed=chosen.seed, drawn={**drawn, "cycles": virtual.planned_cycles},
+        protocol=Protocol(chosen.radionuclide, **asked), data=chosen.out_data, truth=chosen.out_truth,
+    )  # fmt: skip
+    rows = []
+    for done in in_order(work, range(virtual.patients), chosen.workers or 1):
+        rows.append(done)
+        print(f"simulate: patient {done.participant['patient']} ({len(rows)} of {virtual.patients})", flush=True)
     used = virtual.model_dump(mode="json")
-    writer.close(description(settings.name, chosen.seed, used))
+    write_tables(rows, Dataset(chosen.out_data), chosen.out_truth, description(settings.name, chosen.seed, used))
     record = {"seed": chosen.seed, "radionuclide": chosen.radionuclide, "cohort": settings.model_dump(mode="json")}
     for folder in (chosen.out_data, chosen.out_truth):
         write_provenance(folder, "simulate", [], record)
 
 
 if __name__ == "__main__":
-    start(
-        arguments(__doc__, texts=("settings", "radionuclide"), numbers=("seed",), paths=("out_data", "out_truth")),
-        run,
-    )
+    paths, numbers = ("out_data", "out_truth"), ("seed", "workers")
+    texts = ("settings", "radionuclide")
+    start(arguments(__doc__, texts=texts, numbers=numbers, paths=paths, optional=("workers",)), run)

@@ -7,7 +7,8 @@ from theradose.cohort.virtual.activity import organ_masses_g
 from theradose.cohort.virtual.anatomy import AIR, BODY, anatomy_of, axes_mm, claim, grid_of, superquadric
 from theradose.cohort.virtual.body import Body, body_of
 from theradose.cohort.virtual.latents import Latents, draw_latents
-from theradose.cohort.virtual.lesions import SITES, Lesion, lesion_count, lesions_of, site_of
+from theradose.cohort.virtual.lesions import PSMA_SITES, Lesion, lesion_count, lesions_of, site_of
+from theradose.cohort.virtual.ligands import PSMA
 from theradose.cohort.virtual.organs import ORGAN_TABLE, SOFT_TISSUE_G_PER_ML, Shape
 from theradose.cohort.virtual.patient import VirtualPatient
 from theradose.errors import SettingsError
@@ -100,8 +101,8 @@ def test_largest_and_lightest_patients_fit() -> None:
         draws = dict(draw_latents(3, 1).draws)
         draws |= {("", "weight"): weight, ("", "tumour_volume"): tumour, ("", "lesion_count"): 2.0}
         latents = Latents(draws)
-        body: Body = body_of(latents)
-        lesions = lesions_of(latents, float(body.tumour_volume_ml))
+        body: Body = body_of(latents, PSMA)
+        lesions = lesions_of(latents, float(body.tumour_volume_ml), "psma")
         anatomy = anatomy_of(latents, body, lesions, 8.0)
         counted = sum(v for label, v in anatomy.volumes_ml().items() if label >= LESION_LABEL_FROM)
         assert counted == pytest.approx(float(body.tumour_volume_ml), rel=0.02, abs=0.3 * len(lesions))
@@ -109,7 +110,7 @@ def test_largest_and_lightest_patients_fit() -> None:
 
 
 def lesions(total_ml: float, index: int = 0) -> list[Lesion]:
-    return lesions_of(draw_latents(9, index), total_ml)
+    return lesions_of(draw_latents(9, index), total_ml, "psma")
 
 
 @pytest.mark.parametrize("index", range(20))
@@ -133,7 +134,7 @@ def test_more_tumour_more_lesions() -> None:
 
 
 def test_sites_are_drawn_by_their_share() -> None:
-    names = [site_of((i + 0.5) / 1000) for i in range(1000)]
-    shares = {name: names.count(name) / 1000 for name in SITES}
-    assert shares == pytest.approx({name: site.share for name, site in SITES.items()}, abs=0.002)
-    assert sum(site.share for site in SITES.values()) == pytest.approx(1.0)
+    names = [site_of((i + 0.5) / 1000, PSMA_SITES) for i in range(1000)]
+    shares = {name: names.count(name) / 1000 for name in PSMA_SITES}
+    assert shares == pytest.approx({name: site.share for name, site in PSMA_SITES.items()}, abs=0.002)
+    assert sum(site.share for site in PSMA_SITES.values()) == pytest.approx(1.0)

@@ -8,35 +8,55 @@ import pytest
 
 from theradose.cohort.participants import CLINICAL_COLUMNS
 from theradose.cohort.virtual.body import body_of
-from theradose.cohort.virtual.covariates import LABORATORY, administered_mbq, covariates_of, graded
+from theradose.cohort.virtual.covariates import (
+    LABORATORY,
+    OWN_LABORATORY,
+    administered_mbq,
+    administered_pet_mbq,
+    covariates_of,
+    graded,
+)
 from theradose.cohort.virtual.latents import draw_latents
 from theradose.cohort.virtual.lesions import lesions_of
+from theradose.cohort.virtual.ligands import LIGANDS
 
 
 @cache
-def cohort() -> pd.DataFrame:
+def cohort(ligand: str = "psma") -> pd.DataFrame:
     rows = []
     for index in range(600):
         latents = draw_latents(4, index)
-        body = body_of(latents)
-        lesions = lesions_of(latents, float(body.tumour_volume_ml))
-        therapy, pet = administered_mbq(latents)
+        body = body_of(latents, LIGANDS[ligand])
+        lesions = lesions_of(latents, float(body.tumour_volume_ml), ligand)
+        (therapy,), pet = administered_mbq(latents, 1), administered_pet_mbq(latents)
         truth = {"ttv": body.tumour_volume_ml, "egfr_true": body.egfr_ml_min, "therapy": therapy, "pet": pet}
-        rows.append(covariates_of(latents, body, lesions) | truth)
+        rows.append(covariates_of(latents, body, lesions, ligand) | truth)
     return pd.DataFrame(rows)
 
 
 def test_columns_are_those_of_the_catalogue_and_in_range() -> None:
+    asked = set()
+    for ligand in LIGANDS:
+        table = cohort(ligand)
+        own = set(table.columns) - {"ttv", "egfr_true", "therapy", "pet"}
+        assert own < set(CLINICAL_COLUMNS)
+        asked |= own
+        for name in own:
+            low, high = CLINICAL_COLUMNS[name].low, CLINICAL_COLUMNS[name].high
+            assert table[name].dropna().between(low, high).all(), name
+    assert asked == set(CLINICAL_COLUMNS)
+
+
+def test_only_laboratory_values_are_missing_by_chance_and_by_age() -> None:
     table = cohort()
-    assert set(CLINICAL_COLUMNS) == set(table.columns) - {"ttv", "egfr_true", "therapy", "pet"}
-    for name, column in CLINICAL_COLUMNS.items():
-        assert table[name].dropna().between(column.low, column.high).all(), name
-
-
-def test_only_laboratory_values_are_missing_at_five_percent() -> None:
-    missing = cohort().isna().mean()
-    assert set(missing[missing > 0].index) == set(LABORATORY.values())
-    assert missing[list(LABORATORY.values())].mean() == pytest.approx(0.05, abs=0.012)
+    missing = table.isna().mean()
+    blood = [*LABORATORY.values(), *OWN_LABORATORY["psma"].values()]
+    assert set(missing[missing > 0].index) == set(blood)
+    assert missing[blood].mean() == pytest.approx(0.15, abs=0.015)
+    gaps = table[blood].isna().mean(axis=1)
+    old, young = gaps[table["age_y"] > 79].mean(), gaps[table["age_y"] < 63].mean()
+    assert old == pytest.approx(0.05 + 0.20 * 0.93, abs=0.04)  # Phi at about 1.5 sd
+    assert young == pytest.approx(0.05 + 0.20 * 0.07, abs=0.03)
 
 
 def test_psa_follows_tumour_volume() -> None:

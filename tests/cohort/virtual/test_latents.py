@@ -45,7 +45,7 @@ def test_table_has_every_draw_under_its_name() -> None:
 
 
 def test_many_patients_have_the_kinetic_names_of_one() -> None:
-    many = draw_many(np.random.default_rng(1), 5).draws
+    many = draw_many(1, 5).draws
     one = draw_latents(1, 0).draws
     assert set(many) < set(one)
     assert {key for key in one if key[1] in ("receptors", "drift", "t_bio") and not key[0].startswith("lesion")} <= set(
@@ -55,7 +55,7 @@ def test_many_patients_have_the_kinetic_names_of_one() -> None:
 
 
 def test_uniform_is_the_rank_of_the_normal_draw() -> None:
-    many = draw_many(np.random.default_rng(1), 2000)
+    many = draw_many(1, 2000)
     uniform = many.uniform("age")
     assert np.all((uniform > 0) & (uniform < 1))
     assert np.array_equal(np.argsort(uniform), np.argsort(many.z("age")))

@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 
 from theradose.cohort.virtual.activity import per_label, shares, spread
-from theradose.cohort.virtual.courses import fractions_at
-from theradose.cohort.virtual.kinetics import KINETICS
+from theradose.cohort.virtual.ligands import PSMA
 from theradose.cohort.virtual.patient import VirtualPatient
 from theradose.cohort.virtual.scanner import blurred, centre
 from theradose.cohort.virtual.scans import ct_scan, pet_scan, spect_calibration, spect_scan
@@ -29,14 +28,14 @@ def test_organs_get_all_of_their_activity_and_the_remainder_only_what_is_in_view
             totals[organ] = totals.get(organ, 0.0) + part
         assert 0.35 < totals.pop("remainder") < 0.75
         assert totals == pytest.approx(dict.fromkeys(totals, 1.0))
-        assert set(totals) == {"bladder", *KINETICS}
+        assert set(totals) == {"bladder", *PSMA.organs}
 
 
 @pytest.mark.parametrize("time_h", TIMES_H)
 def test_activity_in_view_never_exceeds_what_was_injected(patients: list[VirtualPatient], time_h: float) -> None:
     for patient in patients:
-        total = patient.activity_map_mbq_per_ml(time_h, DECAY, therapeutic=True).sum() * patient.anatomy.grid.voxel_ml
-        amounts = patient.label_activities_mbq(time_h, DECAY, therapeutic=True)
+        total = patient.activity_map_mbq_per_ml(time_h, DECAY, cycle=1).sum() * patient.anatomy.grid.voxel_ml
+        amounts = patient.label_activities_mbq(time_h, DECAY, cycle=1)
         assert total == pytest.approx(sum(amounts.values()))
         assert 0 < total < patient.administered_mbq * np.exp(-DECAY * time_h)
 
@@ -48,7 +47,7 @@ def test_map_adds_up_to_the_amounts(patient: VirtualPatient) -> None:
 
 
 def test_amounts_are_shared_out_by_label(patient: VirtualPatient) -> None:
-    fractions = fractions_at(patient.kinetics, 24.0, DECAY, therapeutic=True)
+    fractions = patient.course.fractions_at(24.0, DECAY, cycle=1)
     labels = per_label(fractions, shares(patient.anatomy, patient.body, patient.lesions))
     assert labels[5] + labels[6] == pytest.approx(float(fractions["kidneys"]))
     volumes = patient.anatomy.volumes_ml()
@@ -102,7 +101,7 @@ def test_dose_map_has_the_planted_means(patient: VirtualPatient) -> None:
 
 def test_spect_is_blur_counts_and_calibration_of_the_truth(patient: VirtualPatient) -> None:
     image = spect_scan(patient, 24.0, "Lu-177")
-    true = 1e6 * patient.activity_map_mbq_per_ml(24.0, DECAY, therapeutic=True)
+    true = 1e6 * patient.activity_map_mbq_per_ml(24.0, DECAY, cycle=1)
     seen = blurred(true, centre(patient.centre).spect.fwhm_mm, 8.0)
     calibration = spect_calibration(patient, 24.0)
     assert image.values.dtype == np.float32
@@ -123,15 +122,22 @@ def test_pet_is_decay_corrected_and_biased_by_its_centre(patients: list[VirtualP
     north, south = patients[0], patients[1]
     assert (north.centre, south.centre) == ("north", "south")
     for patient, bias in ((north, 1.0), (south, np.exp(0.10))):
-        true = 1e6 * patient.activity_map_mbq_per_ml(50 / 60, 0.0, therapeutic=False)
-        assert pet_scan(patient, "xue_like").values.sum() / true.sum() == pytest.approx(bias, rel=0.02)
-    hard = pet_scan(south, "hard").values.sum() / pet_scan(south, "xue_like").values.sum()
+        true = 1e6 * patient.activity_map_mbq_per_ml(50 / 60, 0.0, cycle=0)
+        assert pet_scan(patient, "xue_like", "Ga-68", 50 / 60).values.sum() / true.sum() == pytest.approx(
+            bias, rel=0.02
+        )
+    hard = (
+        pet_scan(south, "hard", "Ga-68", 50 / 60).values.sum()
+        / pet_scan(south, "xue_like", "Ga-68", 50 / 60).values.sum()
+    )
     assert hard == pytest.approx(np.exp(0.10), rel=1e-3)
 
 
 def test_pet_shows_kidneys_glands_and_bladder_over_the_background(patients: list[VirtualPatient]) -> None:
     for patient in patients:
-        suv = pet_scan(patient, "xue_like").values / (patient.administered_pet_mbq * 1e3 / patient.body.weight_kg)
+        suv = pet_scan(patient, "xue_like", "Ga-68", 50 / 60).values / (
+            patient.administered_pet_mbq * 1e3 / patient.body.weight_kg
+        )
         means = {name: suv[patient.anatomy.labels == voi.label].mean() for name, voi in VOIS.items()}
         assert 0.5 < means["remainder"] < 1.5
         for name in ("kidney_left", "kidney_right", "parotid_gland_left", "urinary_bladder"):

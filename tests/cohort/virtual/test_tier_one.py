@@ -14,8 +14,9 @@ PATIENTS = 4000
 
 @cache
 def cohort(difficulty: str = "xue_like", coupling: float = 0.6) -> pd.DataFrame:
-    rng = np.random.default_rng(20260115)
-    return tier_one(rng, PATIENTS, radionuclide="Lu-177", texture_coupling=coupling, difficulty=difficulty)
+    return tier_one(
+        20260115, PATIENTS, ligand="psma", radionuclide="Lu-177", texture_coupling=coupling, difficulty=difficulty
+    ).table()
 
 
 def organ(name: str, **kind: object) -> pd.DataFrame:

@@ -1,5 +1,7 @@
 """From fractions of the injected activity to an activity map: each region's share, spread over its voxels."""
 
+from collections.abc import Mapping
+
 import numpy as np
 
 from theradose.cohort.virtual.anatomy import AIR, BODY, Anatomy
@@ -38,7 +40,7 @@ def shares(anatomy: Anatomy, body: Body, lesions: list[Lesion]) -> dict[int, tup
     return found | {BLADDER_LABEL: (BLADDER, 1.0)}
 
 
-def per_label(fractions: dict[str, Value], parts: dict[int, tuple[str, float]]) -> dict[int, float]:
+def per_label(fractions: Mapping[str, Value], parts: dict[int, tuple[str, float]]) -> dict[int, float]:
     """Share out per-organ amounts (fractions or h) over the labels."""
     return {label: float(fractions[organ]) * part for label, (organ, part) in parts.items()}
 

@@ -13,26 +13,33 @@ from theradose.vocabulary import LESION_LABEL_FROM, lesion_name
 
 Value = float | np.ndarray
 MAX_LESIONS = 12
+MAX_CYCLES = 6
+MANY = 2**31 - 1
+"""Stands for the patient's number where many are drawn at once."""
 
 # A group has a random stream of its own, so a name added at the end of a group moves no other number.
 PATIENT_GROUPS: dict[str, tuple[str, ...]] = {
     "body": ("age", "weight", "height", "egfr", "body_hu"),
     "tumour": (
         "tumour_volume", "lesion_count", "tumour_receptors", "tumour_drift", "tumour_t_bio", "tumour_texture",
-        "bone_fraction",
+        "bone_fraction", "tumour_shrink",
     ),
     "clearance": ("excreted_t_bio", "remainder_t_bio"),
-    "injection": ("administered", "administered_pet"),
+    "injection": ("administered", "administered_pet", "peptide"),
     "history": (
         "hypertension", "diabetes", "prior_cycles", "prior_chemotherapy", "prior_arpi", "ecog", "gleason",
-        "years_since_diagnosis", "smoker",
+        "years_since_diagnosis", "smoker", "sex", "amino_acids", "grade",
     ),
     "laboratory": (
         "egfr_error", "psa", "alp", "ldh", "haemoglobin", "platelets", "leukocytes", "albumin", "crp", "testosterone",
+        "cga", "ki67",
     ),
     "missing": (
         "missing_psa", "missing_alp", "missing_ldh", "missing_haemoglobin", "missing_platelets",
-        "missing_leukocytes", "missing_albumin", "missing_crp", "missing_testosterone",
+        "missing_leukocytes", "missing_albumin", "missing_crp", "missing_testosterone", "missing_cga", "missing_ki67",
+    ),
+    "outcome": (
+        "kidney_toxicity", "xerostomia", "marrow_toxicity", "response", "latency", "dropout", "egfr_12m",
     ),
 }  # fmt: skip
 ORGAN_NAMES = ("mass", "receptors", "drift", "t_bio", "texture")
@@ -51,7 +58,11 @@ def _groups() -> dict[str, tuple[str, tuple[str, ...]]]:
     groups |= {f"organ {organ}": (organ, ORGAN_NAMES) for organ in ORGAN_TABLE}
     groups |= {f"shape {voi}": (voi, SHAPE_NAMES) for voi in _shape_vois()}
     lesions = [lesion_name(LESION_LABEL_FROM + i) for i in range(MAX_LESIONS)]
-    return groups | {f"lesion {voi}": (voi, LESION_NAMES) for voi in lesions}
+    groups |= {f"lesion {voi}": (voi, LESION_NAMES) for voi in lesions}
+    for cycle in range(2, MAX_CYCLES + 1):
+        groups[f"cycle {cycle}"] = ("", (f"tumour_drift_{cycle}", f"administered_{cycle}"))
+        groups |= {f"cycle {cycle} {organ}": (organ, (f"drift_{cycle}",)) for organ in ORGAN_TABLE}
+    return groups
 
 
 GROUPS = _groups()
@@ -91,10 +102,14 @@ def draw_latents(seed: int, index: int) -> Latents:
     return Latents(draws)
 
 
-def draw_many(rng: np.random.Generator, patients: int) -> Latents:
-    """Draw the latents that act on kinetics for many patients at once, arrays of shape (patients,)."""
+def draw_many(seed: int, patients: int) -> Latents:
+    """Draw the latents without shapes and lesions for many patients at once, arrays of shape (patients,).
+
+    Every group has a stream of its own and every patient a row in it, so patient k is the same in any number of them.
+    """
     draws: dict[tuple[str, str], Value] = {}
     for group, (voi, names) in GROUPS.items():
         if not group.startswith(("shape", "lesion ")):
-            draws |= {(voi, name): rng.standard_normal(patients) for name in names}
+            values = stream(seed, MANY, group).standard_normal((patients, len(names)))
+            draws |= {(voi, name): values[:, i] for i, name in enumerate(names)}
     return Latents(draws)

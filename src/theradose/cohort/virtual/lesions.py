@@ -1,6 +1,6 @@
 """How many lesions a patient has, how large they are, and where they sit."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -28,9 +28,9 @@ class Site:
     bone: bool
 
 
-# Shares are plausible for castration-resistant disease (bone and nodes lead), not taken from one publication.
-# CT numbers: design of the cohort, section 1.
-SITES: dict[str, Site] = {
+# Shares are plausible (bone and nodes lead in castration-resistant disease, the liver in neuroendocrine), not taken
+# from one publication. CT numbers: design of the cohort, section 1.
+PSMA_SITES: dict[str, Site] = {
     "thoracic_spine": Site(0.20, (70, 62, 0), (55, 6, 8), 250, bone=True),
     "lumbar_spine": Site(0.14, (-120, 62, 0), (45, 6, 8), 250, bone=True),
     "sacrum": Site(0.08, (-268, 66, 0), (14, 6, 16), 250, bone=True),
@@ -44,6 +44,11 @@ SITES: dict[str, Site] = {
     "supraclavicular_node": Site(0.03, (168, 5, 48), (8, 8, 8), 60, bone=False),
     "liver": Site(0.04, (-38, -12, -78), (22, 22, 28), 60, bone=False),
 }
+NET_SHARES = {"liver": 0.62, "retroperitoneal_node": 0.18, "thoracic_spine": 0.06, "lumbar_spine": 0.06}
+NET_SITES = {name: replace(PSMA_SITES[name], share=share) for name, share in NET_SHARES.items()} | {
+    "mesenteric_node": Site(0.08, (-165, -30, 5), (25, 15, 25), 60, bone=False),
+}
+SITES: dict[str, dict[str, Site]] = {"psma": PSMA_SITES, "dotatate": NET_SITES}
 
 
 @dataclass(frozen=True)
@@ -66,35 +71,33 @@ def lesion_count(latents: Latents, total_ml: float) -> int:
     return int(np.clip(round(median * np.exp(COUNT_LOG_SD * float(latents.z("lesion_count")))), 1, MAX_LESIONS))
 
 
-def site_of(uniform: float) -> str:
+def site_of(uniform: float, sites: dict[str, Site]) -> str:
     """Return the site whose share of [0, 1) holds `uniform`."""
-    edges = np.cumsum([site.share for site in SITES.values()])
-    return list(SITES)[min(int(np.searchsorted(edges / edges[-1], uniform, side="right")), len(SITES) - 1)]
+    edges = np.cumsum([site.share for site in sites.values()])
+    return list(sites)[min(int(np.searchsorted(edges / edges[-1], uniform, side="right")), len(sites) - 1)]
 
 
-def _lesion(latents: Latents, drawn: str, voi: str, volume_ml: float, receptors: float) -> Lesion:
-    """Return the lesion that the draws named `drawn` describe, under its name `voi`."""
-    name = site_of(float(latents.uniform("site", drawn)))
-    site = SITES[name]
+def _lesion(latents: Latents, name: str, site: Site, drawn: str, volume_ml: float) -> Lesion:
+    """Return the lesion at a site that the draws named `drawn` describe, still under that name."""
     shift = [float(latents.z(f"shift_{axis}", drawn)) for axis in "zyx"]
     z, y, x = (c + s * move for c, s, move in zip(site.centre_mm, site.spread_mm, shift, strict=True))
     radius_mm = (3000.0 * volume_ml / (4.0 * np.pi)) ** (1.0 / 3.0)
     form = np.exp(FORM_LOG_SD * np.array([0.0, float(latents.z("form_y", drawn)), float(latents.z("form_x", drawn))]))
     half_z, half_y, half_x = (radius_mm * form / form.prod() ** (1.0 / 3.0)).tolist()
     necrotic = float(latents.uniform("necrosis", drawn)) < NECROTIC_PART and volume_ml >= NECROTIC_FROM_ML
-    return Lesion(
-        voi, name, Shape((z, y, x), (half_z, half_y, half_x)), volume_ml, receptors, necrotic, site.hu, site.bone
-    )
+    receptors = float(np.exp(RECEPTOR_LOG_SD * float(latents.z("receptors", drawn))))
+    shape = Shape((z, y, x), (half_z, half_y, half_x))
+    return Lesion(drawn, name, shape, volume_ml, receptors, necrotic, site.hu, site.bone)
 
 
-def lesions_of(latents: Latents, total_ml: float) -> list[Lesion]:
+def lesions_of(latents: Latents, total_ml: float, ligand: str) -> list[Lesion]:
     """Return the lesions of a patient, largest first; their volumes add up to `total_ml`."""
     names = [lesion_name(LESION_LABEL_FROM + i) for i in range(lesion_count(latents, total_ml))]
     weights = np.exp(VOLUME_LOG_SD * np.array([float(latents.z("volume", name)) for name in names]))
     volumes_ml = total_ml * weights / weights.sum()
-    order = np.argsort(-volumes_ml, kind="stable")
-    receptors = np.exp(RECEPTOR_LOG_SD * np.array([float(latents.z("receptors", name)) for name in names]))
-    return [
-        _lesion(latents, names[drawn], names[rank], float(volumes_ml[drawn]), float(receptors[drawn]))
-        for rank, drawn in enumerate(order.tolist())
-    ]
+    found = []
+    for rank, drawn in enumerate(np.argsort(-volumes_ml, kind="stable").tolist()):
+        site = site_of(float(latents.uniform("site", names[drawn])), SITES[ligand])
+        lesion = _lesion(latents, site, SITES[ligand][site], names[drawn], float(volumes_ml[drawn]))
+        found.append(replace(lesion, voi=names[rank]))
+    return found

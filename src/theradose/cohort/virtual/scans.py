@@ -1,4 +1,6 @@
-"""The images of a virtual patient: CT, Ga-68 PET before therapy, SPECT at every time point."""
+"""The images of a virtual patient: CT, PET before therapy, SPECT at every time point of a cycle."""
+
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -10,8 +12,22 @@ from theradose.imaging.volume import Volume
 from theradose.physics.nuclides import nuclide
 from theradose.physics.units import BQ_PER_MBQ
 
-PET_RADIONUCLIDE = "Ga-68"
-PET_TIME_H = 50.0 / 60.0
+FIRST_PET_H = 50.0 / 60.0
+
+
+@dataclass(frozen=True)
+class PetProtocol:
+    """Which radionuclide is injected for PET, and when scans start, h after the injection."""
+
+    radionuclide: str
+    times_h: tuple[float, ...]
+
+
+# A PET with Ga-68 after 24 h cannot exist (4e-7 of the activity is left); Cu-64 has 12.7 h.
+PET_PROTOCOLS: dict[str, PetProtocol] = {
+    "ga68_50min": PetProtocol("Ga-68", (FIRST_PET_H,)),
+    "cu64_50min_4h_24h": PetProtocol("Cu-64", (FIRST_PET_H, 4.0, 24.0)),
+}
 
 
 def ct_scan(patient: VirtualPatient) -> Volume:
@@ -21,30 +37,35 @@ def ct_scan(patient: VirtualPatient) -> Volume:
     return Volume(values.astype(np.float32), patient.anatomy.grid, "HU")
 
 
-def pet_scan(patient: VirtualPatient, difficulty: str) -> Volume:
-    """Return the PET at 50 min in Bq/mL, decay-corrected to the injection, float32."""
+def pet_scan(patient: VirtualPatient, difficulty: str, radionuclide: str, time_h: float) -> Volume:
+    """Return the PET at `time_h` in Bq/mL, decay-corrected to the injection, float32."""
     camera = centre(patient.centre).pet
     calibration = float(np.exp(camera.log_bias * DIFFICULTY[difficulty].pet_bias_factor))
-    decay_per_h = nuclide(PET_RADIONUCLIDE).lambda_per_h
+    decay_per_h = nuclide(radionuclide).lambda_per_h
     grid = patient.anatomy.grid
-    true = BQ_PER_MBQ * patient.activity_map_mbq_per_ml(PET_TIME_H, decay_per_h, therapeutic=False)
-    rng = stream(patient.seed, patient.index, "pet")
+    true = BQ_PER_MBQ * patient.activity_map_mbq_per_ml(time_h, decay_per_h, cycle=0)
+    rng = stream(patient.seed, patient.index, "pet" if time_h == FIRST_PET_H else f"pet {time_h!r}")
     image = emission_image(true, camera, grid.spacing_mm[0], calibration, rng)
-    return Volume((image * np.exp(decay_per_h * PET_TIME_H)).astype(np.float32), grid, "Bq/mL")
+    return Volume((image * np.exp(decay_per_h * time_h)).astype(np.float32), grid, "Bq/mL")
 
 
-def spect_calibration(patient: VirtualPatient, time_h: float) -> float:
+def _scan_name(time_h: float, cycle: int) -> str:
+    """Return the name of a scan among the streams of a patient; later cycles have streams of their own."""
+    return f"{time_h!r}" if cycle == 1 else f"{time_h!r} cycle {cycle}"
+
+
+def spect_calibration(patient: VirtualPatient, time_h: float, cycle: int = 1) -> float:
     """Return the calibration factor of the SPECT at `time_h`: log-normal, 3 %, a draw of its own for each scan."""
-    rng = stream(patient.seed, patient.index, f"spect calibration {time_h!r}")
+    rng = stream(patient.seed, patient.index, f"spect calibration {_scan_name(time_h, cycle)}")
     return float(np.exp(SPECT_CALIBRATION_SD * rng.standard_normal()))
 
 
-def spect_scan(patient: VirtualPatient, time_h: float, radionuclide: str) -> Volume:
-    """Return the SPECT at `time_h` after the therapy in Bq/mL at the start of the scan, float32."""
+def spect_scan(patient: VirtualPatient, time_h: float, radionuclide: str, cycle: int = 1) -> Volume:
+    """Return the SPECT at `time_h` after a therapy cycle in Bq/mL at the start of the scan, float32."""
     grid = patient.anatomy.grid
     decay_per_h = nuclide(radionuclide).lambda_per_h
-    true = BQ_PER_MBQ * patient.activity_map_mbq_per_ml(time_h, decay_per_h, therapeutic=True)
-    rng = stream(patient.seed, patient.index, f"spect {time_h!r}")
+    true = BQ_PER_MBQ * patient.activity_map_mbq_per_ml(time_h, decay_per_h, cycle=cycle)
+    rng = stream(patient.seed, patient.index, f"spect {_scan_name(time_h, cycle)}")
     camera = centre(patient.centre).spect
-    image = emission_image(true, camera, grid.spacing_mm[0], spect_calibration(patient, time_h), rng)
+    image = emission_image(true, camera, grid.spacing_mm[0], spect_calibration(patient, time_h, cycle), rng)
     return Volume(image.astype(np.float32), grid, "Bq/mL")

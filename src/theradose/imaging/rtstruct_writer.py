@@ -1,0 +1,106 @@
+"""Label masks as RTSTRUCT: one structure a label, its contours along the edges of its voxels, slice by slice."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+from pydicom.dataset import Dataset
+from pydicom.sequence import Sequence
+from pydicom.uid import ImplicitVRLittleEndian
+
+from theradose.imaging.dicom_writer import NOTICE, SOP_CLASSES, Scan, header, item, points
+from theradose.imaging.volume import Volume
+
+# Steps (row, column) to the right, down, left, up in a plane whose rows go down; each turns right from the last.
+STEPS = ((0, 1), (1, 0), (0, -1), (-1, 0))
+STUDY_CLASS = "1.2.840.10008.3.1.2.3.1"  # Detached Study Management, which RTSTRUCT asks for
+
+
+def outlines(plane: np.ndarray) -> list[np.ndarray]:
+    """Return the outlines of a mask (y, x) as corners (n, 2; x, y) in voxel indices, holes included.
+
+    Corners lie at half-integers. Outlines never cross; voxels that touch at a corner alone have outlines of their own.
+    Each starts at its topmost, then leftmost corner. Together, by exclusive or, they hold the mask and no more.
+
+    >>> outlines(np.array([[0, 1, 1]], bool))[0].tolist()
+    [[0.5, -0.5], [2.5, -0.5], [2.5, 0.5], [0.5, 0.5]]
+    """
+    padded = np.pad(np.asarray(plane, bool), 1)
+    nw, ne, sw, se = padded[:-1, :-1], padded[:-1, 1:], padded[1:, :-1], padded[1:, 1:]
+    # Edges that leave a corner by each of the four steps with the mask on their right.
+    leave = np.stack([se & ~ne, sw & ~se, nw & ~sw, ne & ~nw])
+    found = []
+    for start in np.argwhere(leave.any(axis=0)).tolist():
+        (row, column), way, corners = start, -1, []
+        while leave[:, row, column].any():
+            # The sharpest right turn stays with the same voxel.
+            turn = next(t % 4 for t in (way + 1, way, way + 3, way + 2) if leave[t % 4, row, column])
+            if turn != way:
+                corners.append((column - 0.5, row - 0.5))
+            way = turn
+            leave[way, row, column] = False
+            row, column = row + STEPS[way][0], column + STEPS[way][1]
+        if corners:
+            found.append(np.array(corners))
+    return found
+
+
+def _references(on: Scan, n_slices: int) -> list[Dataset]:
+    """Return a reference to each file of the image that the structures lie on; an NM is one file."""
+    count = 1 if on.modality == "NM" else n_slices
+    return [
+        item(ReferencedSOPClassUID=SOP_CLASSES[on.modality], ReferencedSOPInstanceUID=on.instance(k))
+        for k in range(count)
+    ]
+
+
+def _contours(mask: Volume, label: int, references: list[Dataset]) -> list[Dataset]:
+    """Return the contours of a label as points in LPS mm, each with the slice it lies on where that is a file."""
+    affine, made = mask.grid.affine_lps(), []
+    inside = np.asarray(mask.values) == label
+    for k in np.flatnonzero(inside.any(axis=(1, 2))).tolist():
+        for corners in outlines(inside[k]):
+            index = np.column_stack([corners, np.full(len(corners), k), np.ones(len(corners))])
+            contour = item(
+                ContourGeometricType="CLOSED_PLANAR", NumberOfContourPoints=len(corners),
+                ContourData=points((index @ affine.T)[:, :3]),
+            )  # fmt: skip
+            if len(references) == len(inside):
+                contour.ContourImageSequence = Sequence([references[k]])
+            made.append(contour)
+    return made
+
+
+def write_rtstruct(mask: Volume, names: Mapping[int, str], scan: Scan, on: Scan, path: Path) -> Path:
+    """Write the labels of a mask (label -> name) as structures on the image `on`, which has its grid; return the file.
+
+    UnitError when the volume is no mask.
+    """
+    mask.require_unit("label")
+    frame, references = on.uid("frame", on.visit), _references(on, len(mask.values))
+    series = item(SeriesInstanceUID=on.series, ContourImageSequence=Sequence(references))
+    study = item(
+        ReferencedSOPClassUID=STUDY_CLASS, ReferencedSOPInstanceUID=on.uid("study", on.visit),
+        RTReferencedSeriesSequence=Sequence([series]),
+    )  # fmt: skip
+    made = header(
+        scan, 0, StructureSetLabel="VIRTUAL", StructureSetDescription=NOTICE, OperatorsName="",
+        StructureSetDate=scan.start.strftime("%Y%m%d"), StructureSetTime=scan.start.strftime("%H%M%S"),
+        ApprovalStatus="UNAPPROVED", ReferencedFrameOfReferenceSequence=Sequence(
+            [item(FrameOfReferenceUID=frame, RTReferencedStudySequence=Sequence([study]))]
+        ),
+        StructureSetROISequence=Sequence(
+            item(ROINumber=k, ReferencedFrameOfReferenceUID=frame, ROIName=name, ROIGenerationAlgorithm="AUTOMATIC")
+            for k, name in names.items()
+        ),
+        ROIContourSequence=Sequence(
+            item(ReferencedROINumber=k, ContourSequence=Sequence(_contours(mask, k, references))) for k in names
+        ),
+        RTROIObservationsSequence=Sequence(
+            item(ObservationNumber=k, ReferencedROINumber=k, RTROIInterpretedType="", ROIInterpreter="") for k in names
+        ),
+    )  # fmt: skip
+    # Explicit lengths of 16 bits end at 64 kB, some 4000 points.
+    made.file_meta.TransferSyntaxUID = ImplicitVRLittleEndian
+    made.save_as(path, enforce_file_format=True)
+    return path
