@@ -181,6 +181,7 @@ class StudySettings(Section):
     title: str = "A theradose study"
     seed: Annotated[int, Field(ge=0, le=2**31 - 1)] = 20260115
     radionuclide: str = "Lu-177"
+    limit_patients: Annotated[int, Field(ge=600, le=1000000)] = 60000
     cohort: CohortSettings = CohortSettings()
     check: CheckSettings = CheckSettings()
     quantify: QuantifySettings = QuantifySettings()

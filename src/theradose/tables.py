@@ -10,7 +10,16 @@ import pandas as pd
 from theradose.columns import CYCLE, NUCLIDE, PATIENT, TEXT, VOI, WHOLE, Column, Schema, checked, quantity, text
 from theradose.errors import DataError, Where
 from theradose.provenance import write_atomically
-from theradose.truth_schemas import LATENTS, OUTCOMES, RECOVERY_CHECK, TRUTH_OUTCOME, TRUTH_VOI
+from theradose.truth_schemas import (
+    LATENTS,
+    LIMITS,
+    ORACLE,
+    OUTCOME_LIMITS,
+    OUTCOMES,
+    RECOVERY_CHECK,
+    TRUTH_OUTCOME,
+    TRUTH_VOI,
+)
 from theradose.vocabulary import BUDGET_STEPS, CHAIN_COLUMNS, PARTITIONS, PATIENT_STATUS, SEVERITIES
 
 FORMULA_STARTS = ("=", "+", "@", "\t", "\r", "-")
@@ -181,7 +190,7 @@ SCHEMAS: dict[str, Schema] = {
     for schema in (
         PARTICIPANTS, MANIFEST, FAULTS, PATIENTS, TAC, TIAC, ORGAN_DOSE, BUDGET, DVH, SPLITS, FEATURES, COVARIATES,
         COVARIATE_MANIFEST, PREDICTIONS, METRICS, TRIALS, HISTORY, EXPERIMENTS, IMAGES, DRAWS, PAIRS, QC, TRUTH_VOI,
-        RECOVERY_CHECK, LATENTS, OUTCOMES, TRUTH_OUTCOME,
+        RECOVERY_CHECK, LATENTS, OUTCOMES, TRUTH_OUTCOME, LIMITS, ORACLE, OUTCOME_LIMITS,
     )
 }  # fmt: skip
 

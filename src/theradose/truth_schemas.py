@@ -40,3 +40,17 @@ TRUTH_OUTCOME = Schema(
     ("patient",),
 )  # fmt: skip
 LATENTS = Schema("latents", (PATIENT, text("voi", empty=True), text("name"), Column("value")), ())
+LIMITS = Schema(
+    "limits",
+    (
+        VOI, text("reference", one_of=("planted", "label")), text("information", one_of=("table", "log", "image")),
+        text("way"), Column("log_sd", low=0), Column("mape", low=0),
+    ),
+    ("voi", "reference", "information", "way"),
+)  # fmt: skip
+ORACLE = Schema(
+    "oracle",
+    (PATIENT, VOI, Column("predicted_gy_per_gbq", low=0), Column("expected_ape", low=0), Column("log_sd", low=0)),
+    ("patient", "voi"),
+)
+OUTCOME_LIMITS = Schema("outcome_limits", (text("target"), text("score"), Column("value")), ("target", "score"))

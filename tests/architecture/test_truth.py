@@ -17,7 +17,10 @@ STEPS = sorted(path.stem for path in (PACKAGE / "steps").glob("*.py") if path.st
 WORKFLOW = [ROOT / "Snakefile", ROOT / "workflow" / "Snakefile", *sorted((ROOT / "workflow" / "rules").glob("*.smk"))]
 
 # Files that may make virtual patients, and files that may name what was planted: its schemas and its tables.
-MAKERS = ("cohort/virtual/", "steps/simulate.py", "steps/limit.py", "evaluation/")
+MAKERS = (
+    "cohort/virtual/", "steps/simulate.py", "steps/limit.py", "evaluation/",
+    "cli/cohort.py", "cli/bars.py",  # verbs that make patients of their own and open no study's truth
+)  # fmt: skip
 KNOWERS = (
     *MAKERS,
     "steps/evaluate_labels.py",

@@ -78,7 +78,7 @@ def study(folder, tables, monkeypatch, settings=SETTINGS, predictors=NAMES):
         train.run(Namespace(**own, tune=own["out"] / "tune.json", radiomics=None, presets=None))
     models = [folder / "E" / name / "model" for name in predictors]
     evaluate.run(Namespace(**shared, models=models, truth=None, out=folder / "E"))
-    compare.run(Namespace(metrics=[folder / "E" / "metrics.tsv"], out=folder / "compare"))
+    compare.run(Namespace(metrics=[folder / "E" / "metrics.tsv"], limits=None, seed=1, out=folder / "compare"))
     return runs
 
 

@@ -5,9 +5,11 @@ if PLAN.virtual:
         output:
             manifest=f"{DATA}/manifest.tsv",
             participants=f"{DATA}/participants.tsv",
+            outcomes=f"{DATA}/outcomes.tsv",
             truth=f"{TRUTH}/manifest.tsv",
             voi=f"{TRUTH}/truth_voi.parquet",
             latents=f"{TRUTH}/latents.parquet",
+            outcome=f"{TRUTH}/truth_outcome.parquet",
         log:
             f"{R}/log/simulate.log",
         conda:

@@ -96,6 +96,7 @@ def report_inputs(wildcards):
         found["recovery"] = (
             [f"{R}/evaluate/recovery.tsv", f"{R}/evaluate/recovery.json"] if PLAN.virtual else []
         )
+        found["limit"] = [f"{R}/limit/limits.tsv", f"{R}/limit/outcome_limits.tsv"] if PLAN.virtual else []
     if PLAN.radiomics:
         found["features"] = TARGETS["features"]
     if PLAN.experiments:

@@ -108,6 +108,7 @@ rule compare:
     input:
         metrics=expand(f"{R}/experiments/{{experiment}}/metrics.tsv", experiment=PLAN.experiments),
         about=expand(f"{R}/experiments/{{experiment}}/experiment.json", experiment=PLAN.experiments),
+        limits=f"{R}/limit/limits.tsv" if PLAN.virtual else [],
     output:
         table=f"{R}/compare/experiments.tsv",
         best=f"{R}/compare/best.json",
@@ -117,11 +118,14 @@ rule compare:
         "../../environment.yml"
     params:
         out=lambda wildcards, output: folder(output.table),
+        limits=lambda wildcards, input: given(limits=input.limits and folder(input.limits)),
+        seed=STUDY.seed,
         code=step_code("compare"),
     message:
         "compare: every experiment beside its baselines"
     shell:
-        "python -m theradose.steps.compare --metrics {input.metrics} --out {params.out} 2>&1 | tee {log}"
+        "python -m theradose.steps.compare --metrics {input.metrics} {params.limits} --seed {params.seed}"
+        " --out {params.out} 2>&1 | tee {log}"
 
 
 # The bytes of a model decide whether it becomes a new version in the registry; what is copied to models/ is for DVC.

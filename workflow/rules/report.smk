@@ -23,6 +23,34 @@ if PLAN.virtual and PLAN.dosimetry:
             "python -m theradose.steps.evaluate_labels --tiac {input.tiac} --labels {input.labels}"
             " --truth {params.truth} --out {params.out} 2>&1 | tee {log}"
 
+    rule limit:
+        input:
+            recovery=f"{R}/evaluate/recovery.tsv",
+            truth=f"{TRUTH}/truth_voi.parquet",
+            latents=f"{TRUTH}/latents.parquet",
+        output:
+            limits=f"{R}/limit/limits.tsv",
+            oracle=f"{R}/limit/oracle.tsv",
+            outcomes=f"{R}/limit/outcome_limits.tsv",
+        log:
+            f"{R}/log/limit.log",
+        conda:
+            "../../environment.yml"
+        params:
+            settings=lambda wildcards: to_json(PLAN.cohort_made),
+            radionuclide=STUDY.radionuclide,
+            seed=STUDY.seed,
+            patients=STUDY.limit_patients,
+            truth=lambda wildcards, input: folder(input.truth),
+            out=lambda wildcards, output: folder(output.limits),
+            code=step_code("limit"),
+        message:
+            "limit: the smallest possible errors"
+        shell:
+            "python -m theradose.steps.limit --settings {params.settings:q} --radionuclide {params.radionuclide:q}"
+            " --seed {params.seed} --patients {params.patients} --truth {params.truth} --recovery {input.recovery}"
+            " --out {params.out} 2>&1 | tee {log}"
+
 
 rule report:
     input:

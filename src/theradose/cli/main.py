@@ -4,8 +4,10 @@ import sys
 
 import typer
 
+from theradose.cli.bars import bars
+from theradose.cli.cohort import limit, simulate
 from theradose.cli.data import check_data, import_data
-from theradose.cli.export import export_opengate
+from theradose.cli.export import export_dicom, export_opengate
 from theradose.cli.features import features
 from theradose.cli.kernels import kernel, sphere
 from theradose.cli.kinetics import fit, translate
@@ -19,7 +21,7 @@ from theradose.cli.treatment import PairsCommand, bed, plan
 from theradose.errors import EXIT_INTERRUPTED, TheradoseError
 from theradose.vocabulary import RESEARCH_USE_ONLY
 
-DATA, PHYSICS, MODELS, PROJECT = "Data in", "Physics", "Models", "Project"
+DATA, VIRTUAL, PHYSICS, MODELS, PROJECT = "Data in", "Virtual patients", "Physics", "Models", "Project"
 
 app = typer.Typer(
     name="theradose",
@@ -31,6 +33,10 @@ app = typer.Typer(
 )
 app.command("import", rich_help_panel=DATA)(import_data)
 app.command("check", rich_help_panel=DATA)(check_data)
+app.command("export-dicom", rich_help_panel=DATA)(export_dicom)
+app.command("simulate", rich_help_panel=VIRTUAL)(simulate)
+app.command("limit", rich_help_panel=VIRTUAL)(limit)
+app.command("bars", rich_help_panel=VIRTUAL)(bars)
 app.command("nuclide", rich_help_panel=PHYSICS)(nuclide)
 app.command("kernel", rich_help_panel=PHYSICS, cls=NumbersCommand)(kernel)
 app.command("sphere", rich_help_panel=PHYSICS, cls=NumbersCommand)(sphere)

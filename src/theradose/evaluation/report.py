@@ -11,6 +11,7 @@ from theradose.evaluation.card import card_file, model_card
 from theradose.evaluation.figures import words
 from theradose.evaluation.report_cohort import FOLD_ROWS, cohort_section, data_section
 from theradose.evaluation.report_doses import doses_section, recovery_frame, recovery_section
+from theradose.evaluation.report_floor import floor_section
 from theradose.evaluation.report_methods import methods_text, provenance_section
 from theradose.evaluation.report_patients import patient_pages
 from theradose.evaluation.report_scores import experiment_page
@@ -49,6 +50,7 @@ def sections(study: StudyResults) -> list[Section]:
         ("recovery", "Planted against recovered", lambda: recovery_section(study)),
         ("features", "Radiomics", lambda: features_section(study)),
         ("experiments", "Experiments", lambda: [experiment_page(study, e) for e in study.experiments]),
+        ("floor", "The smallest possible error", lambda: floor_section(study)),
         ("cards", "Model cards", lambda: _models(study)),
         ("methods", "Methods, ready to paste", lambda: methods_text(study)),
         ("provenance", "Provenance", lambda: provenance_section(study)),

@@ -11,6 +11,7 @@ import pandas as pd
 
 from theradose.cohort.layout import Dataset
 from theradose.columns import Schema
+from theradose.evaluation.limit_scores import LIMIT_SCORES
 from theradose.sections import StudySettings
 from theradose.tables import (
     BUDGET,
@@ -31,7 +32,7 @@ from theradose.tables import (
     TRIALS,
     read_table,
 )
-from theradose.truth_schemas import RECOVERY_CHECK
+from theradose.truth_schemas import LIMITS, OUTCOME_LIMITS, RECOVERY_CHECK
 
 TABLES: dict[str, tuple[str, Schema]] = {
     "patients": ("check/patients.tsv", PATIENTS),
@@ -45,6 +46,9 @@ TABLES: dict[str, tuple[str, Schema]] = {
     "dose_images": ("dose/images.tsv", IMAGES),
     "splits": ("split/splits.tsv", SPLITS),
     "features": ("features/features.parquet", FEATURES),
+    "limits": ("limit/limits.tsv", LIMITS),
+    "outcome_limits": ("limit/outcome_limits.tsv", OUTCOME_LIMITS),
+    "limit_scores": ("compare/limit_scores.tsv", LIMIT_SCORES),
 }
 """Where each table of a study lies below its results folder."""
 

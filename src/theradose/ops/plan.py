@@ -35,7 +35,9 @@ class Plan:
     @property
     def truth_files(self) -> list[str]:
         """The tables of the planted truth, none when the patients are real."""
-        names = ("manifest.tsv", "truth_voi.parquet", "latents.parquet") if self.virtual else ()
+        names = (
+            ("manifest.tsv", "truth_voi.parquet", "latents.parquet", "truth_outcome.parquet") if self.virtual else ()
+        )
         return [f"{self.truth}/{name}" for name in names]
 
     @property

@@ -3,12 +3,27 @@
 import json
 from argparse import Namespace
 
+import numpy as np
 import pandas as pd
 
 from theradose.evaluation.compare import verdict, with_roles
+from theradose.evaluation.limit_scores import LIMIT_SCORES, limit_scores, require_possible
 from theradose.provenance import write_json, write_provenance
 from theradose.steps.entry import arguments, start
-from theradose.tables import EXPERIMENTS, METRICS, read_table, write_table
+from theradose.tables import EXPERIMENTS, METRICS, PREDICTIONS, read_table, write_table
+from theradose.truth_schemas import LIMITS, ORACLE
+
+
+def beside_limits(chosen: Namespace) -> pd.DataFrame:
+    """Score the experiments on organ doses of a virtual study beside the limit; write limit_scores.tsv."""
+    oracle, limits = (read_table(chosen.limits / f"{s.name}.tsv", s) for s in (ORACLE, LIMITS))
+    spread = limits[limits["way"] == "resimulated"].set_index(["reference", "voi"])["log_sd"] ** 2
+    label = np.sqrt(spread["label"] - spread["planted"]).to_dict()
+    files = [file.parent / "predictions.tsv" for file in chosen.metrics]
+    predictions = {file.parent.name: read_table(file, PREDICTIONS) for file in files if file.is_file()}
+    scores = limit_scores(predictions, oracle, label, chosen.seed)
+    write_table(scores, chosen.out / "limit_scores.tsv", LIMIT_SCORES)
+    return scores
 
 
 def run(chosen: Namespace) -> None:
@@ -23,10 +38,14 @@ def run(chosen: Namespace) -> None:
         inputs += [file, about]
     write_table(pd.concat(tables, ignore_index=True), chosen.out / "experiments.tsv", EXPERIMENTS)
     write_json(chosen.out / "best.json", best)
+    beside = beside_limits(chosen) if chosen.limits else None
     write_provenance(chosen.out, "compare", inputs, {})
     for name, found in best.items():
         print(f"compare: {name}: best {found['best']}, best baseline {found['best_baseline']} ({found['metric']})")
+    if beside is not None:
+        require_possible(beside)
 
 
 if __name__ == "__main__":
-    start(arguments(__doc__, lists=("metrics",), paths=("out",)), run)
+    paths, optional = ("limits", "out"), ("limits", "seed")
+    start(arguments(__doc__, lists=("metrics",), numbers=("seed",), paths=paths, optional=optional), run)

@@ -5,6 +5,7 @@ from functools import partial
 
 from theradose.cohort.layout import Dataset
 from theradose.cohort.pool import in_order
+from theradose.cohort.truth_folder import mark_truth
 from theradose.cohort.virtual.scanner import centre
 from theradose.cohort.virtual.writer import Protocol, description, make_patient, require_times_apart, write_tables
 from theradose.provenance import write_provenance
@@ -27,6 +28,7 @@ def run(chosen: Namespace) -> None:
         make_patient, seed=chosen.seed, drawn={**drawn, "cycles": virtual.planned_cycles},
         protocol=Protocol(chosen.radionuclide, **asked), data=chosen.out_data, truth=chosen.out_truth,
     )  # fmt: skip
+    mark_truth(chosen.out_truth)
     rows = []
     for done in in_order(work, range(virtual.patients), chosen.workers or 1):
         rows.append(done)

@@ -6,6 +6,7 @@ and per reference: against labels from SPECT, whose log error `label_log_sd` is 
 """
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +15,7 @@ from theradose.cohort.virtual.asymptotic import Asymptote, ladder, learned
 from theradose.cohort.virtual.exposures import exposure_of_many
 from theradose.cohort.virtual.floors import budget, floor_mape
 from theradose.cohort.virtual.latents import draw_many
+from theradose.cohort.virtual.ligands import LIGANDS
 from theradose.cohort.virtual.observables import INFORMATION, Clinic, observables
 from theradose.cohort.virtual.outcome_scores import (
     LATENCY_FLOOR,
@@ -43,9 +45,13 @@ class World:
     clinic: Clinic
     seed: int = 20260115
 
+    def organs(self) -> tuple[str, ...]:
+        """Return the organs that have a limit."""
+        return tuple(LIGANDS[self.ligand].organs)
+
     def cohort(self, patients: int, cycles: int = 1) -> TierOne:
-        """Return patients of this world."""
-        return self.again(patients, None, cycles)
+        """Return patients of this world; the last one asked for is kept."""
+        return _kept(self, patients, cycles)
 
     def again(self, patients: int, therapy: int | None, cycles: int = 1) -> TierOne:
         """Return the same patients, with another therapy drawn when it has a number."""
@@ -55,6 +61,12 @@ class World:
             radionuclide=self.radionuclide, texture_coupling=self.texture_coupling, cycles=cycles,
             difficulty=self.clinic.difficulty,
         )  # fmt: skip
+
+
+@lru_cache(maxsize=1)
+def _kept(world: World, patients: int, cycles: int) -> TierOne:
+    """Return patients of a world."""
+    return world.again(patients, None, cycles)
 
 
 @dataclass(frozen=True)
@@ -101,11 +113,8 @@ def resimulated(world: World, organ: str, patients: int, therapies: int = THERAP
     return Limit("resimulated", "image", spread, float(floor_mape(spread)))
 
 
-def dose_limits(world: World, organ: str, *, patients: int = 60000, label_log_sd: float = 0.0) -> list[Limit]:
-    """Return the limits of the dose per activity of an organ for every information set, by every way.
-
-    `label_log_sd` is the log error of the reference the score is taken against; 0 for the planted truth.
-    """
+def dose_limits(world: World, organ: str, patients: int = 60000) -> list[Limit]:
+    """Return the limits of the dose per activity of an organ against the planted truth, by information set and way."""
     found = []
     for information in INFORMATION:
         spread = closed_form(world, organ, information)["total"]
@@ -113,9 +122,11 @@ def dose_limits(world: World, organ: str, *, patients: int = 60000, label_log_sd
         if information != "image":
             best = min(asymptotic(world, organ, information, patients).values(), key=lambda one: one.log_sd)
             found.append(Limit("asymptotic", information, best.log_sd, best.mape))
-    found.append(resimulated(world, organ, patients // 20))
-    if not label_log_sd:
-        return found
+    return [*found, resimulated(world, organ, patients // 20)]
+
+
+def against_label(found: list[Limit], label_log_sd: float) -> list[Limit]:
+    """Return the limits of a score against labels, whose log error of `label_log_sd` adds in quadrature."""
     spreads = [float(np.hypot(one.log_sd, label_log_sd)) for one in found]
     return [Limit(one.way, one.information, s, float(floor_mape(s))) for one, s in zip(found, spreads, strict=True)]
 

@@ -31,8 +31,9 @@ class Clinic:
     difficulty: str
 
     def views(self, organ: str) -> list[PetView]:
-        """Return what the PET of every centre shows of an organ."""
-        return [pet_views()[organ, name, self.spacing_mm] for name in self.centres]
+        """Return what the PET of every centre shows of an organ, on the measured grid nearest to the clinic's."""
+        known = sorted({spacing for _, _, spacing in pet_views()}, key=lambda mm: abs(np.log(mm / self.spacing_mm)))
+        return [pet_views()[organ, name, known[0]] for name in self.centres]
 
 
 def seen_suv(cohort: TierOne, organ: str, clinic: Clinic, seed: int) -> Array:

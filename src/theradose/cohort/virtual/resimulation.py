@@ -27,10 +27,10 @@ def of_therapy() -> list[tuple[str, str]]:
 
 
 def another_therapy(latents: Latents, seed: int, number: int) -> Latents:
-    """Return the latents of the same patients with therapy `number` drawn anew."""
-    rng = stream(seed, MANY, f"therapy {number}")
-    size = np.shape(next(iter(latents.draws.values())))
-    fresh: dict[tuple[str, str], Value] = {key: rng.standard_normal(size) for key in of_therapy()}
+    """Return the latents of the same patients with therapy `number` drawn anew; patient k the same in any number."""
+    names, size = of_therapy(), np.shape(next(iter(latents.draws.values())))
+    values = stream(seed, MANY, f"therapy {number}").standard_normal((*size, len(names)))  # a row a patient
+    fresh: dict[tuple[str, str], Value] = {key: values[..., i] for i, key in enumerate(names)}
     return Latents({**latents.draws, **fresh})
 
 

@@ -1,0 +1,81 @@
+"""The report's chapter on the smallest possible error of a virtual study, and every score beside it."""
+
+from typing import Any
+
+import pandas as pd
+
+from theradose.evaluation.figures import sort_organs, words
+from theradose.evaluation.limit_scores import LEAK, WARNING
+from theradose.evaluation.report_tables import DASH, Cell, Head, Sheet, interval, three
+from theradose.evaluation.results import StudyResults
+
+WAYS = {"closed_form": "error budget", "asymptotic": "learned from many", "resimulated": "therapies drawn anew"}
+KNOWN = {"table": "numbers of a table", "log": "table and texture", "image": "everything before therapy"}
+REFERENCES = {"planted": "the planted truth", "label": "the label from SPECT"}
+PERCENT = "%"
+VERDICTS = {LEAK: ("leak", "bad"), WARNING: ("better than possible by 2 standard errors", "warn")}
+WHY = (
+    "Virtual patients. No model can know what the therapy will bring anew: drift of receptors since the PET, and that "
+    "part of the half-lives which nothing shows. What is left is the limit, one for each kind of knowledge, found in "
+    "several ways. Efficiency 1 means that nothing better is possible, 0 that the population mean does as well; the "
+    "excess log-variance is how much wider than necessary the errors are. A model that beats the limit is a leak."
+)
+
+
+def _world(limits: pd.DataFrame, reference: str) -> Sheet:
+    """Return the limits of every organ by knowledge and way, MAPE in %, against one reference."""
+    own = limits[limits["reference"] == reference]
+    columns = list(dict.fromkeys(zip(own["information"], own["way"], strict=True)))
+    values = own.set_index(["voi", "information", "way"])["mape"].to_dict()
+    heads = [Head("Organ", number=False), *(Head(f"{KNOWN[known]}: {WAYS[way]}", PERCENT) for known, way in columns)]
+    rows = [
+        [Cell(words(organ)), *(Cell(three(values.get((organ, *column)))) for column in columns)]
+        for organ in sort_organs(own["voi"])
+    ]
+    return Sheet(heads, rows, fold=f"Smallest MAPE against {REFERENCES[reference]}")
+
+
+def _scores(scores: pd.DataFrame) -> Sheet:
+    """Return every predictor's score against the truth beside the oracle's on the same patients."""
+    heads = [
+        Head("Organ", number=False), Head("Predictor", number=False), Head("Patients"), Head("MAPE", PERCENT),
+        Head("Limit on them", PERCENT), Head("Efficiency"), Head("Excess log-variance"), Head("Verdict", number=False),
+    ]  # fmt: skip
+    rows = []
+    for row in scores.to_dict("records"):
+        text, kind = VERDICTS.get(row["verdict"], ("possible", "ok"))
+        rows.append(
+            [
+                Cell(words(row["voi"])), Cell(words(row["predictor"]), "", row["experiment"]), Cell(str(row["n"])),
+                Cell(three(row["mape"])), Cell(three(row["oracle_mape"])),
+                Cell(three(row["efficiency"]), "", interval(row["efficiency_low"], row["efficiency_high"])),
+                Cell(three(row["excess_log_variance"]), "", interval(row["excess_low"], row["excess_high"])),
+                Cell(text, kind),
+            ]
+        )  # fmt: skip
+    return Sheet(heads, rows, "Out-of-fold and test patients together, against the planted truth")
+
+
+def _outcomes(limits: pd.DataFrame) -> Sheet:
+    """Return the best possible scores on outcomes."""
+    names = list(dict.fromkeys(limits["score"]))
+    values = limits.set_index(["target", "score"])["value"].to_dict()
+    rows = [
+        [Cell(words(target)), *(Cell(three(values[target, n]) if (target, n) in values else DASH) for n in names)]
+        for target in dict.fromkeys(limits["target"])
+    ]
+    heads = [Head("Outcome", number=False), *(Head(words(name)) for name in names)]
+    return Sheet(heads, rows, fold="Best possible scores on outcomes, from the planted chances of 20 000 patients")
+
+
+def floor_section(study: StudyResults) -> dict[str, Any] | None:
+    """Return the limits and the scores beside them, None when the patients are real."""
+    limits, scores = study.table("limits"), study.table("limit_scores")
+    if limits.empty:
+        return None
+    against_truth = scores[scores["reference"] == "truth"]
+    return {
+        "lead": WHY, "scores": None if against_truth.empty else _scores(against_truth),
+        "worlds": [_world(limits, reference) for reference in REFERENCES],
+        "outcomes": _outcomes(study.table("outcome_limits")),
+    }  # fmt: skip
