@@ -48,8 +48,8 @@ TITLES = {"pet": "68Ga PET after 50 min, MIP", "ct": "CT through the kidneys", "
 TITLES |= {"ct2": "CT, axial", "dose2": "Dose, axial"}
 NOTICE = "VIRTUAL patients made by a computer: no person was imaged. Research use only."
 SUV_TOP, DOSE_PERCENTILE, WHITE, DPI, BITS = 15.0, 99.0, "#e6e6e6", 115, 7
-LEAST_PART, MEDIAN_VOXELS, FIRST_LINE = 0.15, 5, 1.5
-# No dose is drawn where the median about a voxel is below 15 % of the colour scale, so that the CT stays clean; isodose
+LEAST_PART, MEDIAN_VOXELS, FIRST_LINE = 0.13, 5, 1.5
+# No dose is drawn where the median about a voxel is below 13 % of the colour scale, so that the CT stays clean; isodose
 # lines begin at 1.5 times the scale's top, to tell what the colours cannot.
 MIP_SEEN = (-215.0, 215.0, -384.0, 384.0)
 Extent = tuple[float, float, float, float]

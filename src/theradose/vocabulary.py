@@ -115,7 +115,7 @@ FLAGS: dict[str, str] = {
     "tail_over_40_percent": "more than 40 % of the TIA lies after the last scan",
     "population_half_life": "the fit was refused and a declared population half-life took its place",
     "poor_fit": "the points miss the curve: chi^2 per degree of freedom above 4, or p below 0.001",
-    "single_time_point": "one scan only: the half-life is the population's",
+    "single_time_point": "one scan only: the half-life, or the method that replaces it, is the population's",
     "outside_validity_window": "outside 0.75 to 2.5 effective half-lives, where Haenscheid's method holds",
     "physical_tail": "activity behind the last scan is taken to decay physically, without washout",
     "implausible_dose": "dose per activity above what is seen in patients",

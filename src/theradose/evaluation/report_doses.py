@@ -49,14 +49,15 @@ def doses_table(organs: pd.DataFrame) -> Sheet:
 def map_frame(study: StudyResults) -> pd.DataFrame:
     """Return the organ doses of the first cycle with the dose map's mean against them.
 
-    Adds difference_percent (dose_voxel_gy over dose_uncorrected_gy less one, NaN without a dose) and voi_ml, the
-    median volume of the organ's VOIs in the patient.
+    Adds difference_percent (dose_voxel_gy less the dose of the same correction, over it, NaN without a dose) and
+    voi_ml, the median volume of the organ's VOIs in the patient.
     """
     table = study.table("organ_dose")
     vois = table[(table["level"] == "voi") & (table["cycle"] == 1)]
     ml = vois.groupby(["patient", vois["voi"].map(organ_of)])["volume_ml"].median().rename("voi_ml").reset_index()
     organs = study.organs.merge(ml, on=["patient", "voi"], how="left")
-    plain = organs["dose_uncorrected_gy"]
+    recovered = study.settings.quantify.voxel_recovery != "none"
+    plain = organs["dose_gy" if recovered else "dose_uncorrected_gy"]
     return organs.assign(difference_percent=100 * (organs["dose_voxel_gy"] / plain.where(plain > 0) - 1))
 
 
