@@ -27,7 +27,7 @@ from theradose.cohort.virtual.truth import dose_map, truth_of_vois
 from theradose.evaluation import figures as house
 from theradose.evaluation import figures_planes as planes
 from theradose.evaluation.figures import FAINT, INK, MUTED, PAPER, SERIES_COLOURS
-from theradose.evaluation.figures_overlay import AIR_HU, CT_WINDOW_HU, DOSE_MAP, _dose_axis, nice_levels, view
+from theradose.evaluation.figures_overlay import AIR_HU, CT_WINDOW_HU, DOSE_MAP, dose_axis, nice_levels, view
 from theradose.evaluation.figures_planes import Slice, colour_bar, coronal_mip
 from theradose.evaluation.figures_projections import ACTIVITY_MAP, BQ_PER_KBQ, MIP_CEILING
 from theradose.imaging.volume import Volume
@@ -125,7 +125,7 @@ def doses_over_ct(axes: Sequence[Axes], cts: Sequence[Slice], doses: Sequence[Sl
     for number, (one, ct, plane, own) in enumerate(zip(axes, cts, doses, seen, strict=True)):
         low = median_filter(plane.values, MEDIAN_VOXELS) < LEAST_PART * high
         drawn = Slice(np.where(low, 0.0, plane.values), plane.extent_mm)
-        _dose_axis(one, ct, CT_WINDOW_HU, drawn, (high, [] if number else levels))
+        dose_axis(one, ct, CT_WINDOW_HU, drawn, (high, [] if number else levels))
         one.set(xlim=own[:2], ylim=own[2:])
         planes.side_marks(one, Slice(plane.values, own), WHITE)
     return high

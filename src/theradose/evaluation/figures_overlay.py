@@ -89,7 +89,7 @@ def _isodose(axes: Axes, fine: np.ndarray, dose: Slice, levels: Sequence[float])
         )  # fmt: skip
 
 
-def _dose_axis(
+def dose_axis(
     axes: Axes, under: Slice, window: tuple[float, float], dose: Slice, scale: tuple[float, list[float]]
 ) -> None:
     """Draw one plane: background in grey, dose as a colour wash that fades out below, isodose lines with labels.
@@ -150,7 +150,7 @@ def dose_overlay(dose: Volume, background: Background, centre_zy_mm: tuple[float
     shown = {title: view(plane, background.body_above) for title, plane in behind.items()}
     figure, axes = _overlay_axes(list(shown.values()))
     for axis, (title, plane) in zip(axes, planes.items(), strict=True):
-        _dose_axis(axis, behind[title], background.window, plane, (high, levels))
+        dose_axis(axis, behind[title], background.window, plane, (high, levels))
         axis.set(title=title, xlim=shown[title][:2], ylim=shown[title][2:])
         side_marks(axis, Slice(plane.values, shown[title]), "#e6e6e6")
     colour_bar(figure, axes, DOSE_MAP, (0, high), "absorbed dose (Gy)")

@@ -13,8 +13,9 @@ from theradose.cohort.virtual.latents import Latents, Value
 from theradose.cohort.virtual.ligands import LIGANDS
 from theradose.cohort.virtual.ode import Injection, solve_course
 
-PET_PEPTIDE_UG = 20.0
-"""Hot and cold ligand of a PET injection (from memory of radiopharmacies' limits of some tens of ug, unverified)."""
+PET_PEPTIDE_PART = 0.8
+"""Peptide of a PET injection over the therapy's median. Real PET has a tenth; but the densities of the ODE are set at the
+therapy's mass, and far below it glands and lesions would outshine the kidneys as they do in nobody."""
 
 PEPTIDE_LOG_SD = 0.3
 """Spread of the peptide of a therapy between productions; the design's range is 50 to 250 ug."""
@@ -52,7 +53,7 @@ def closed_form(latents: Latents, habit: Habit) -> Course:
 
 
 def ode(latents: Latents, habit: Habit) -> Course:
-    """Return the courses of tier 2: one solved injection for PET, whose peptide mass is small, and for each cycle."""
+    """Return the courses of tier 2: one solved injection for PET and for each cycle, with its peptide."""
     ligand, half_lives = LIGANDS[habit.ligand], habit.kinetics(latents).t_bio_h
     given_ug = ligand.peptide_ug * float(np.exp(PEPTIDE_LOG_SD * latents.z("peptide")))
     injections = [
@@ -62,7 +63,7 @@ def ode(latents: Latents, habit: Habit) -> Course:
             tumour_volume_ml=float(shrunk_ml(latents, habit.tumour_volume_ml, cycle)),
             egfr_ml_min=float(habit.body.egfr_ml_min),
             t_bio_h={name: float(hours) for name, hours in half_lives.items()},
-            peptide_ug=given_ug if cycle else PET_PEPTIDE_UG,
+            peptide_ug=given_ug if cycle else PET_PEPTIDE_PART * ligand.peptide_ug,
         )
         for cycle in range(habit.cycles + 1)
     ]
