@@ -62,7 +62,7 @@ def run(chosen: Namespace) -> None:
     spreads = label_log_sds(read_table(chosen.recovery, RECOVERY_CHECK))
     organs = [organ for organ in dict.fromkeys(oracle["voi"]) if organ in world.organs()]
     write_table(of_world(world, organs, spreads, chosen.patients), chosen.out / "limits.tsv", LIMITS)
-    found = outcome_limits(world, cycles=virtual.planned_cycles)
+    found = outcome_limits(world, patients=chosen.patients // 3, cycles=virtual.planned_cycles)
     rows = [{"target": name, "score": score, "value": v} for name, own in found.items() for score, v in own.items()]
     write_table(pd.DataFrame(rows), chosen.out / "outcome_limits.tsv", OUTCOME_LIMITS)
     inputs = [chosen.recovery, chosen.truth / "latents.parquet", chosen.truth / "truth_voi.parquet"]

@@ -88,7 +88,7 @@ def test_price_of_the_missing_time_points() -> None:
 
 def test_bad_pet_shows_on_the_ladder() -> None:
     # Scatter of the marrow on PET, mean of two centres, of which shrinking wins a little back (uptake spreads by 0.29).
-    scatter, patients = (0.0604**2 + 0.0925**2) / 2, 24_000
+    scatter, patients = (0.0604**2 + 0.0925**2) / 2, 18_000
     found = steps("marrow", patients)
     gain = found["table"].log_sd ** 2 - found["perfect_pet"].log_sd ** 2
     error = 2 * found["table"].log_sd * np.sqrt(scatter / (patients / 3))

@@ -7,7 +7,7 @@ import pytest
 from scipy.special import ndtr, ndtri
 
 from theradose.cohort.virtual.body import MASS_EXPONENT, REFERENCE_BSA_M2, TUMOUR_Z_LIMIT, body_of, log_sd
-from theradose.cohort.virtual.course_kinds import COURSES, PET_PEPTIDE_UG, Habit, closed_form, ode
+from theradose.cohort.virtual.course_kinds import COURSES, PEPTIDE_LOG_SD, PET_PEPTIDE_PART, Habit, closed_form, ode
 from theradose.cohort.virtual.courses import ClosedForm
 from theradose.cohort.virtual.kinetics import shrunk_ml
 from theradose.cohort.virtual.latents import Latents, draw_latents
@@ -95,7 +95,16 @@ def test_the_peptide_of_therapy_leaves_pet_alone() -> None:
         pet = [own.coefficients_h(DECAY, cycle=0)[organ] for own in (little, much)]
         assert pet[0] == pet[1]
         assert little.coefficients_h(DECAY, cycle=1)[organ] > 1.2 * much.coefficients_h(DECAY, cycle=1)[organ]
-    assert LIGANDS["psma"].peptide_ug / 2 > PET_PEPTIDE_UG
+
+
+def test_pet_is_a_therapy_without_drift_at_a_part_of_its_median_peptide() -> None:
+    draws = draw_latents(2, 4).draws
+    still = {key: 0.0 for key in draws if key[1] in ("drift", "tumour_drift")}
+    z = float(np.log(PET_PEPTIDE_PART) / PEPTIDE_LOG_SD)
+    latents = Latents({**draws, **still, ("", "peptide"): z})
+    found = ode(latents, habit(latents))
+    pet, therapy = (found.coefficients_h(DECAY, cycle=cycle) for cycle in (0, 1))
+    assert pet == pytest.approx(therapy, rel=1e-9)
 
 
 # --- images carry what tier 1 plants

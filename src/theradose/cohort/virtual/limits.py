@@ -106,10 +106,16 @@ def oracle_ladder(world: World, organ: str, patients: int) -> dict[str, Asymptot
     return ladder(world.cohort(patients), organ, world.clinic, world.seed)
 
 
+@lru_cache(maxsize=1)
+def _within(world: World, patients: int, therapies: int) -> dict[str, float]:
+    """Return organ -> spread of log dose over therapies of the same patient."""
+    runs = [world.again(patients, number).dose_gy_per_gbq for number in range(therapies)]
+    return {organ: within_log_sd(np.array([run[organ][0] for run in runs])) for organ in world.organs()}
+
+
 def resimulated(world: World, organ: str, patients: int, therapies: int = THERAPIES) -> Limit:
     """Return the limit of any model of images, over `therapies` of each patient."""
-    runs = (world.again(patients, number) for number in range(therapies))
-    spread = within_log_sd(np.array([run.dose_gy_per_gbq[organ][0] for run in runs]))
+    spread = _within(world, patients, therapies)[organ]
     return Limit("resimulated", "image", spread, float(floor_mape(spread)))
 
 
