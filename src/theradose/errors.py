@@ -62,7 +62,7 @@ class TheradoseError(Exception):
             parts.append(f"expected {self.expected}")
         if self.remedy is not None:
             parts.append(self.remedy)
-        return " · ".join(parts)
+        return " ".join(" · ".join(parts).split())
 
 
 class SettingsError(TheradoseError):

@@ -1,6 +1,7 @@
-"""The `theradose export-opengate` and `theradose export-dicom` commands."""
+"""The `theradose export-opengate`, `export-dicom` and `export-dose` commands."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -8,7 +9,7 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from theradose.cli.export import export_dicom, export_opengate
+from theradose.cli.export import export_dicom, export_dose, export_opengate
 from theradose.cohort.layout import PRE, Dataset
 from theradose.imaging.grid import Grid
 from theradose.imaging.nifti import write_volume
@@ -22,6 +23,8 @@ app = typer.Typer()
 app.command()(export_opengate)
 dicom = typer.Typer()
 dicom.command()(export_dicom)
+dose = typer.Typer()
+dose.command()(export_dose)
 
 
 @pytest.fixture
@@ -134,3 +137,26 @@ def test_dicom_of_nobody_is_refused_in_json(cohort, tmp_path):
     done = CliRunner().invoke(dicom, [str(cohort), "--to", str(tmp_path / "d"), "--patient", "v009", "--json"])
     assert done.exit_code == 2
     assert "v001, v002" in json.loads(done.stdout)["reason"]
+
+
+def test_dose_of_a_study_that_is_not_there_is_refused_in_json(tmp_path):
+    done = CliRunner().invoke(dose, [str(tmp_path / "none"), "--to", str(tmp_path / "d"), "--json"])
+    assert done.exit_code == 2
+    assert json.loads(done.stdout)["refused"].startswith("THR-2")
+
+
+def test_dose_hands_its_options_on_and_prints_a_line_a_cycle(tmp_path, monkeypatch):
+    seen = {}
+
+    def stand_in(results, to, **more):
+        seen.update(more, results=results, to=to)
+        return ["v001 ses-tx1: dose up to 3 Gy, 2 masks"]
+
+    monkeypatch.setattr("theradose.cohort.dose_export.export_dose", stand_in)
+    options = ["results/x", "--to", "out", "--patient", "v001", "--dicom", "scans", "--data", "data/y", "--json"]
+    done = CliRunner().invoke(dose, options)
+    assert json.loads(done.stdout)["lines"] == ["v001 ses-tx1: dose up to 3 Gy, 2 masks"]
+    assert seen == {
+        "results": Path("results/x"), "to": Path("out"), "patients": ["v001"], "dicom": Path("scans"),
+        "data": Path("data/y"),
+    }  # fmt: skip

@@ -2,16 +2,22 @@
 
 import gzip
 import io
+import re
 import tarfile
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+from theradose.cohort.check import check_dataset
 from theradose.cohort.importer import AS_DECLARED, import_dicom
+from theradose.cohort.intake import intake_faults
 from theradose.cohort.layout import Dataset
-from theradose.cohort.structures import known_label
+from theradose.cohort.raw_files import verify_raw
+from theradose.cohort.structures import known_label, labels_by_number, labels_of
 from theradose.errors import DataError
 from theradose.imaging.nifti import read_sidecar
+from theradose.imaging.rtstruct import Roi
 
 SHAPE = (6, 20, 24)
 
@@ -80,7 +86,7 @@ def test_a_folder_becomes_a_patient(hospital, tmp_path) -> None:
         mask = data.load(data.rows("p001", "mask", "ses-tx1").query("time_h == @row.time_h").iloc[0])
         assert image.grid.same_as(mask.grid)
     assert len(data.rows("p001", "pet", "ses-pre")) == len(data.rows("p001", "ct", "ses-pre")) == 1
-    assert lines[-1] == "4 series, 2 structure sets; 27 files = 26 used + 1 left aside"
+    assert lines[-1] == "4 series, 2 structure sets; 27 files found = 26 used + 1 left aside with reason"
 
 
 def test_lesions_keep_their_number_over_time_points(hospital, tmp_path) -> None:
@@ -184,11 +190,15 @@ def test_two_people_in_one_folder_are_refused(hospital, dicom_maker, tmp_path) -
     assert not (tmp_path / "data" / "manifest.tsv").exists()
 
 
-def test_a_structure_set_without_its_series_is_refused(hospital, dicom_maker, tmp_path) -> None:
+def test_a_structure_set_without_its_series_puts_the_patient_in_quarantine(hospital, dicom_maker, tmp_path) -> None:
     folder, _ = hospital
     dicom_maker.write_structures(folder / "r3.dcm", [("lesion", cuboid(1, 3, 1, 3, (1,)))], series="8.8", frame="8.9")
-    with pytest.raises(DataError, match=r"belongs to no series .* r3\.dcm"):
-        import_dicom(folder, tmp_path / "data", patient="p001", decay_reference="scan_start")
+    lines = import_dicom(folder, tmp_path / "data", patient="p001", decay_reference="scan_start")
+    assert lines.quarantined == ("p001",)
+    assert re.search(
+        r"ERROR THR-259 .* belongs to no series .* patient p001 · file structures_0003\.dcm", "\n".join(lines)
+    )
+    assert len(Dataset(tmp_path / "data").rows("p001", "mask")) == 2
 
 
 def test_an_undeclared_decay_correction_needs_a_decision(dicom_maker, tmp_path) -> None:
@@ -198,6 +208,140 @@ def test_an_undeclared_decay_correction_needs_a_decision(dicom_maker, tmp_path) 
     with pytest.raises(DataError, match="--decay-reference"):
         import_dicom(tmp_path / "s", tmp_path / "data", patient="p001")
     import_dicom(tmp_path / "s", tmp_path / "data", patient="p001", decay_reference="scan_start")
+
+
+def series_of(dicom_maker, folder, uid, day, *, injected="20240110", clock="120000", tracer=None, bq=7.4e9, frame=None):
+    """Write a small series of PT and return its files."""
+    stored = np.random.default_rng(1).integers(30000, 60000, (4, 20, 20)).astype(np.uint16)
+    changes = {"SeriesDate": day, "AcquisitionDate": day, "SeriesTime": clock, "AcquisitionTime": clock}
+    info = dicom_maker.tracer(tracer or "177 Lutetium", bq, moment=f"{injected}080000")
+    return dicom_maker.write_slices(
+        folder, stored, spacing=(4.0, 4.0, 4.0), series=uid, frame=frame or f"{uid}.9", changes=changes, info=info,
+        slopes=[(20.0 if tracer is None else 0.1)] * 4,
+    )  # fmt: skip
+
+
+def test_cycles_are_told_apart_by_their_injections(dicom_maker, tmp_path) -> None:
+    for number, (day, injected) in enumerate(
+        [("20240110", "20240110"), ("20240117", "20240110"), ("20240306", "20240306"), ("20240501", "20240501")]
+    ):
+        series_of(dicom_maker, tmp_path / f"s{3 - number}", f"1.2.{number}", day, injected=injected)
+    data = Dataset(tmp_path / "data")
+    lines = import_dicom(tmp_path, data.root, patient="p001", decay_reference="scan_start")
+    rows = data.rows("p001", "spect")
+    assert rows["session"].tolist() == ["ses-tx1", "ses-tx1", "ses-tx2", "ses-tx3"]
+    assert rows["time_h"].tolist() == pytest.approx([4.0, 172.0, 4.0, 4.0])
+    assert not lines.quarantined
+
+
+def test_injections_of_one_cycle_that_differ_are_told(dicom_maker, tmp_path) -> None:
+    series_of(dicom_maker, tmp_path / "a", "1.2.1", "20240111")
+    series_of(dicom_maker, tmp_path / "b", "1.2.2", "20240112", injected="20240111")
+    lines = import_dicom(tmp_path, tmp_path / "data", patient="p001", decay_reference="scan_start")
+    assert any("injections of cycle 1 differ by 24.0 h" in line for line in lines)
+
+
+def test_several_pets_before_therapy_keep_their_times(dicom_maker, tmp_path) -> None:
+    for name, clock, day in (("a", "085000", "20240110"), ("b", "120000", "20240110"), ("c", "080000", "20240111")):
+        series_of(
+            dicom_maker, tmp_path / name, f"1.3.{name.encode().hex()}", day, clock=clock, tracer="64 Copper", bq=2e8
+        )
+    data = Dataset(tmp_path / "data")
+    import_dicom(tmp_path, data.root, patient="p001", decay_reference="scan_start")
+    names = [Path(file).name for file in data.rows("p001", "pet", "ses-pre")["file"]]
+    assert names == [f"sub-p001_ses-pre_time-{hours}h_pet.nii.gz" for hours in ("001", "004", "024")]
+
+
+def inner_slice(folder):
+    """Return the file of the third of six slices."""
+    return folder / f"{np.random.default_rng(1).permutation(6)[2]:03d}.dcm"
+
+
+def test_all_faults_are_listed_and_the_rest_is_imported(hospital, dicom_maker, tmp_path) -> None:
+    folder, _ = hospital
+    inner_slice(folder / "c").unlink()  # a slice of the CT is missing
+    damaged = folder / "r2.dcm"
+    damaged.write_bytes(damaged.read_bytes()[:-30])
+    series_of(dicom_maker, folder / "d", "1.1.5", "20240112", bq=7400.0)
+    data = Dataset(tmp_path / "data")
+    lines = import_dicom(folder, data.root, patient="p001", decay_reference="scan_start")
+    faults = [line for line in lines if line.startswith("ERROR")]
+    assert sorted(line.split()[1] for line in faults) == ["THR-204", "THR-212", "THR-229"]
+    assert all("patient p001" in line and " file " in line and "CANARY" not in line for line in faults)
+    assert lines.quarantined == ("p001",)
+    assert len(data.rows("p001", "spect")) == 2
+    assert lines[-1] == "3 series, 1 structure sets; 30 files found = 19 used + 11 left aside with reason"
+    checked = check_dataset(data, require=("spect",), max_time_h=200.0, radionuclide="Lu-177")
+    assert checked.patients.iloc[0]["status"] == "quarantined"
+    assert {"THR-204", "THR-212", "THR-229"} <= set(checked.faults["code"])
+
+
+def test_a_patient_in_quarantine_can_be_imported_again(hospital, tmp_path) -> None:
+    folder, _ = hospital
+    data = Dataset(tmp_path / "data")
+    lost = inner_slice(folder / "c").read_bytes()
+    inner_slice(folder / "c").unlink()
+    assert import_dicom(folder, data.root, patient="p001", decay_reference="scan_start").quarantined
+    inner_slice(folder / "c").write_bytes(lost)
+    assert not import_dicom(folder, data.root, patient="p001", decay_reference="scan_start").quarantined
+    assert data.participants()["patient"].tolist() == ["p001"]
+    assert len(data.rows("p001", "ct")) == 1
+    assert intake_faults(data).query("severity == 'ERROR'").empty
+
+
+def test_an_import_leaves_the_rows_of_others_alone(hospital, tmp_path) -> None:
+    folder, _ = hospital
+    data = Dataset(tmp_path / "data")
+    import_dicom(folder, data.root, patient="p001", decay_reference="scan_start")
+    text = data.participants_file.read_text()
+    data.participants_file.write_text(text.replace("80.0", "eighty"))
+    import_dicom(folder, data.root, patient="p002", decay_reference="scan_start")
+    assert "eighty" in data.participants_file.read_text()
+
+
+def test_raw_files_are_known_by_their_bytes(hospital, tmp_path) -> None:
+    folder, _ = hospital
+    data = Dataset(tmp_path / "data")
+    import_dicom(folder, data.root, patient="p001", decay_reference="scan_start")
+    assert verify_raw(data, "p001", folder) == "patient p001: 27 raw files as at intake"
+    file = sorted((folder / "b").iterdir())[2]
+    content = bytearray(file.read_bytes())
+    content[-5] ^= 1
+    file.write_bytes(content)
+    with pytest.raises(DataError, match=r"THR-331 .* patient p001 · file pt-02_0003\.dcm · got 1 of 27 files"):
+        verify_raw(data, "p001", folder)
+
+
+def test_files_that_are_still_arriving_stop_the_import(hospital, tmp_path, monkeypatch) -> None:
+    folder, _ = hospital
+
+    def late(*args, **kwargs):
+        (folder / "CANARY.txt").write_text("more")
+        return []
+
+    monkeypatch.setattr("theradose.cohort.importer._add_masks", late)
+    with pytest.raises(DataError, match=r"THR-332 .* file other_0001\.txt"):
+        import_dicom(folder, tmp_path / "data", patient="p001", decay_reference="scan_start")
+    assert not (tmp_path / "data" / "manifest.tsv").exists()
+
+
+def roi(number, name):
+    return Roi(number, name, (np.zeros((3, 3)),), 0)
+
+
+def test_lesions_keep_their_own_numbers_and_others_follow_in_natural_order() -> None:
+    names = ["lesion_05", "lesion_100", "tumour 10", "tumour 9", "Kidney_L", "lesion_01"]
+    labels = labels_of([[roi(i, name) for i, name in enumerate(names)]])
+    assert labels == {
+        "lesion 05": 105, "lesion 100": 200, "tumour 9": 102, "tumour 10": 103, "kidney left": 5, "lesion 01": 101,
+    }  # fmt: skip
+
+
+def test_ten_structures_of_one_name_are_ten_lesions() -> None:
+    rois = [roi(i, "Met") for i in range(1, 11)]
+    labels = labels_of([rois])
+    assert sorted(labels.values()) == list(range(101, 111))
+    assert labels_by_number(rois, labels) == {i: 100 + i for i in range(1, 11)}
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """NIfTI cohorts: the proposed table imports as it is, and nothing unclear in it is guessed."""
 
 import json
+import re
 
 import nibabel as nib
 import numpy as np
@@ -42,7 +43,11 @@ def test_proposal_then_import(source, tmp_path) -> None:
         "7 files of 3 patients proposed",
     ]
     data = Dataset(tmp_path / "data")
-    assert import_mapping(source, data.root, tmp_path / "m.tsv") == ["3 patients, 1 ct, 3 mask, 3 pet"]
+    assert import_mapping(source, data.root, tmp_path / "m.tsv")[-3:] == [
+        "left aside: 2 files (not in the mapping)",
+        "9 files found = 7 used + 2 left aside with reason",
+        "3 patients, 1 ct, 3 mask, 3 pet",
+    ]
     pet = data.load_one("P_01", "pet", "ses-pre")
     assert pet.unit == "g/mL"
     expected = np.asanyarray(nib.load(source / "P_01" / "PET_image.nii.gz").dataobj)
@@ -65,26 +70,45 @@ def edited(source, tmp_path, edit):
 @pytest.mark.parametrize(
     ("column", "value", "words"),
     [
-        ("units", "", r"unit of the image is not stated .* patient P_00 .* Bq/mL or kBq/mL or SUV"),
-        ("units", "HU", "unit of the image"),
-        ("file", "../m.tsv", "outside the source folder"),
-        ("file", "none.nii.gz", r"image is missing .* none\.nii\.gz"),
         ("modality", "xray", "modality"),
         ("session", "pre", "session"),
         ("patient", "../x", "patient"),
         ("weight_kg", "72,5", "not a number"),
     ],
 )
-def test_an_unclear_row_is_refused(source, tmp_path, column, value, words) -> None:
+def test_a_table_that_breaks_its_schema_is_refused(source, tmp_path, column, value, words) -> None:
     run = edited(source, tmp_path, lambda t: t.__setitem__(column, [t[column][0], value, *t[column][2:]]))
     with pytest.raises(DataError, match=words):
         run()
     assert not (tmp_path / "data" / "manifest.tsv").exists()
 
 
-def test_a_label_that_means_nothing_is_refused(source, tmp_path) -> None:
-    with pytest.raises(DataError, match="label is no VOI"):
-        edited(source, tmp_path, lambda t: t.__setitem__("label", ["nose"] * len(t)))()
+@pytest.mark.parametrize(
+    ("column", "value", "words"),
+    [
+        ("units", "", r"unit of the image is not stated .* expected Bq/mL or kBq/mL or SUV"),
+        ("units", "HU", "unit of the image"),
+        ("file", "../m.tsv", "outside the source folder"),
+        ("file", "none.nii.gz", "image is missing"),
+        ("label", "nose", "label is no VOI"),
+        ("weight_kg", "71", "contradicts itself"),
+    ],
+)
+def test_an_unclear_row_puts_its_patient_in_quarantine_and_no_other(source, tmp_path, column, value, words) -> None:
+    def edit(table):
+        at = 0 if column == "label" else 1
+        table.loc[at, column] = value
+        table.loc[0, "weight_kg"] = "70"
+
+    lines = edited(source, tmp_path, edit)()
+    faults = [line for line in lines if line.startswith("ERROR")]
+    assert len(faults) == 1
+    assert re.search(words, faults[0])
+    assert "patient P_00" in faults[0]
+    assert lines.quarantined == ("P_00",)
+    data = Dataset(tmp_path / "data")
+    assert data.participants()["patient"].tolist() == ["P_00", "P_01", "P_02"]
+    assert len(data.rows("P_01", "pet")) == len(data.rows("P_02", "pet")) == 1
 
 
 def test_kilobecquerel_become_becquerel_and_weight_is_kept(source, tmp_path) -> None:
@@ -99,12 +123,25 @@ def test_kilobecquerel_become_becquerel_and_weight_is_kept(source, tmp_path) -> 
     assert data.participants().set_index("patient").loc["P_00", "weight_kg"] == 70.0
 
 
-def test_two_weights_for_one_patient_are_refused(source, tmp_path) -> None:
+def test_when_nothing_can_be_used_nothing_is_written(source, tmp_path) -> None:
     def edit(table):
-        table.loc[table["patient"] == "P_00", "weight_kg"] = ["70", "71"]
+        table["units"], table["label"] = "", "nose"
 
-    with pytest.raises(DataError, match="contradicts itself"):
+    with pytest.raises(DataError, match=r"label is no VOI .*; THR-210 unit of the image is not stated") as caught:
         edited(source, tmp_path, edit)()
+    assert str(caught.value).count("THR-") == 7
+    assert not (tmp_path / "data" / "manifest.tsv").exists()
+
+
+def test_several_pets_before_therapy_keep_their_times(source, tmp_path) -> None:
+    def edit(table):
+        table["patient"] = "P_00"
+        table["time_h"] = [str(1.0 + 3 * i) if kind == "pet" else "" for i, kind in enumerate(table["modality"])]
+        table.loc[table["modality"] == "mask", ["label", "patient"]] = ["lesion_02", "P_01"]
+
+    edited(source, tmp_path, edit)()
+    files = Dataset(tmp_path / "data").rows("P_00", "pet")["file"]
+    assert [re.sub(r".*_(time-\d+h)_.*", r"\1", file) for file in files] == ["time-004h", "time-010h", "time-019h"]
 
 
 def test_two_masks_of_one_session_are_merged(source, tmp_path) -> None:

@@ -56,9 +56,19 @@ def test_a_person_under_two_ids_stays_together() -> None:
 
 
 def test_a_torn_person_is_a_leak() -> None:
-    torn = pd.DataFrame({"person": ["a", "a"], "partition": ["train", "test"], "fold": [0, -1]})
-    with pytest.raises(LeakageError, match="a"):
+    torn = pd.DataFrame(
+        {"patient": ["p1", "p2"], "person": "MRN 4711", "partition": ["train", "test"], "fold": [0, -1]}
+    )
+    with pytest.raises(LeakageError, match=r"patient p1 · got \['p1', 'p2'\]") as caught:
         require_no_leak(torn)
+    assert "4711" not in str(caught.value)
+
+
+def test_an_empty_cell_for_the_person_makes_nobody_a_twin() -> None:
+    table = people(24).assign(person="")
+    table.loc[:1, "person"] = "same"
+    pd.testing.assert_frame_equal(split(table.assign(person="")), split(people(24)))
+    assert split(table).iloc[:2][["partition", "fold"]].nunique().tolist() == [1, 1]
 
 
 def test_too_few_people_are_refused() -> None:

@@ -116,3 +116,12 @@ def test_the_decay_factor_of_the_real_header_contradicts_its_tag() -> None:
     assert decay_contradiction("ADMIN", 2 ** (27.73 / 159.528), 159.528, 27.73) is None
     assert decay_contradiction("START", 1.0, 159.528, 27.73) is None
     assert "1.1280" in str(decay_contradiction("ADMIN", 1.0, 159.528, 27.73))
+
+
+def test_a_decay_factor_may_hold_the_average_of_the_frame() -> None:
+    # Ga-68, 50 min after the administration, 180 s: exp(lambda t) = 1.668; over (1 - exp(-x)) / x it is 1.694.
+    start_h = HALF_LIFE_H * math.log2(1.668)
+    assert decay_contradiction("ADMIN", 1.694, HALF_LIFE_H, start_h, 0.05) is None
+    assert decay_contradiction("ADMIN", 1.668, HALF_LIFE_H, start_h, 0.05) is None
+    assert "1.6680" in str(decay_contradiction("ADMIN", 1.694, HALF_LIFE_H, start_h))
+    assert "1.6680" in str(decay_contradiction("ADMIN", 1.681, HALF_LIFE_H, start_h, 0.05))

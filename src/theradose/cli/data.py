@@ -6,11 +6,14 @@ from typing import Annotated
 
 import typer
 
+from theradose.cli.answers import refusal
 from theradose.errors import EXIT_QUARANTINED, SettingsError
+
+MEANINGS = "what a code means and what to do: docs/errors.md"
 
 
 def import_data(
-    source: Annotated[Path, typer.Argument(help="Folder or .tar archive: DICOM of one patient, or NIfTI of a cohort.")],
+    source: Annotated[Path, typer.Argument(help="Folder, .tar or .zip: DICOM of one patient, or NIfTI of a cohort.")],
     *,
     to: Annotated[Path | None, typer.Option(help="Data set to add to, e.g. data/mine; made when absent.")] = None,
     patient: Annotated[str, typer.Option(help="New identifier; the hospital's is not kept.")] = "p001",
@@ -31,16 +34,17 @@ def import_data(
     from theradose.cohort.importer import import_dicom
     from theradose.cohort.mapping import import_mapping, propose_mapping
 
-    if propose is not None:
-        lines = propose_mapping(source, propose, pet_units=pet_units, mask_label=mask_label)
-    elif to is None:
-        raise SettingsError("import needs a data set to write to", expected="--to data/NAME")
-    elif mapping is not None:
-        lines = import_mapping(source, to, mapping)
-    else:
-        lines = import_dicom(
-            source, to, patient=patient, centre=centre, decay_reference=decay_reference, nm_unit=nm_unit
-        )
+    with refusal(as_json):
+        if propose is not None:
+            lines = propose_mapping(source, propose, pet_units=pet_units, mask_label=mask_label)
+        elif to is None:
+            raise SettingsError("import needs a data set to write to", expected="--to data/NAME")
+        elif mapping is not None:
+            lines = import_mapping(source, to, mapping)
+        else:
+            lines = import_dicom(
+                source, to, patient=patient, centre=centre, decay_reference=decay_reference, nm_unit=nm_unit
+            )
     print(json.dumps({"lines": lines}) if as_json else "\n".join(lines))
 
 
@@ -50,27 +54,33 @@ def check_data(
     config: Annotated[Path | None, typer.Option(help="Study settings; defaults without it.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """List every fault of every patient; ends with code 3 when patients are quarantined. Writes nothing."""
+    """List every fault of every patient; ends with code 3 when patients are quarantined. Writes nothing.
+
+    A table or manifest that cannot be read as a whole ends with code 2 and one sentence.
+    """
     from theradose.cohort.check import check_dataset
     from theradose.cohort.layout import Dataset
     from theradose.sections import StudySettings
     from theradose.settings import load_study
 
-    study = StudySettings() if config is None else load_study(config)
-    result = check_dataset(
-        Dataset(data),
-        require=study.check.require,
-        max_time_h=study.check.max_time_h,
-        radionuclide=study.radionuclide,
-        exclude=study.cohort.exclude,
-        counts=study.quantify.sensitivity_cps_per_mbq is not None,
-    )
+    with refusal(as_json):
+        study = StudySettings() if config is None else load_study(config)
+        result = check_dataset(
+            Dataset(data),
+            require=study.check.require,
+            max_time_h=study.check.max_time_h,
+            radionuclide=study.radionuclide,
+            exclude=study.cohort.exclude,
+            counts=study.quantify.sensitivity_cps_per_mbq is not None,
+        )
     if as_json:
         tables = {"patients": result.patients.to_dict("records"), "faults": result.faults.to_dict("records")}
         print(json.dumps({**tables, "summary": result.invariant()}))
     else:
-        for _, fault in result.faults.iterrows():
-            print(f"{fault['severity']:<5} {fault['message']}")
-        print(result.invariant())
+        print(
+            "\n".join(f"{fault['severity']:<5} {fault['message']}" for _, fault in result.faults.iterrows())
+            or "no fault"
+        )
+        print(result.invariant() + (f"; {MEANINGS}" if len(result.faults) else ""))
     if result.count("quarantined"):
         raise typer.Exit(EXIT_QUARANTINED)

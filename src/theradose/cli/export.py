@@ -1,4 +1,4 @@
-"""What other programs read, from images of this one: a simulation, DICOM."""
+"""What other programs read, from images of this one: a simulation, DICOM, doses and masks."""
 
 from pathlib import Path
 from typing import Annotated
@@ -58,3 +58,24 @@ def export_dicom(
     with refusal(as_json):
         lines = dicom_copy.export_dicom(Dataset(data), to, patients=patient or (), spect=spect)
     answer({"folder": str(to), "lines": lines}, as_json, [f"DICOM of virtual patients in {to}", *lines])
+
+
+def export_dose(
+    results: Annotated[Path, typer.Argument(help="Results folder of a study, e.g. results/demo.")],
+    *,
+    to: Annotated[Path, typer.Option(help="Folder to write; sub-ID in it must not exist.")],
+    patient: Annotated[
+        list[str] | None, typer.Option(help="Patient to write; may be repeated. All without it.")
+    ] = None,
+    dicom: Annotated[
+        Path | None, typer.Option(help="DICOM the study began with, of one patient or in folders sub-ID: UIDs to join.")
+    ] = None,
+    data: Annotated[Path | None, typer.Option(help="Data set of the study, where it has moved.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Write dose maps as NIfTI and RTDOSE and masks as SEG and RTSTRUCT, for research only."""
+    from theradose.cohort import dose_export
+
+    with refusal(as_json):
+        lines = dose_export.export_dose(results, to, patients=patient or (), dicom=dicom, data=data)
+    answer({"folder": str(to), "lines": lines}, as_json, [f"Dose and masks in {to}", *lines])

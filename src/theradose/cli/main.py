@@ -7,8 +7,9 @@ import typer
 from theradose.cli.bars import bars
 from theradose.cli.cohort import limit, simulate
 from theradose.cli.data import check_data, import_data
-from theradose.cli.export import export_dicom, export_opengate
+from theradose.cli.export import export_dicom, export_dose, export_opengate
 from theradose.cli.features import features
+from theradose.cli.init import init
 from theradose.cli.kernels import kernel, sphere
 from theradose.cli.kinetics import fit, translate
 from theradose.cli.nuclides import nuclide
@@ -16,6 +17,7 @@ from theradose.cli.numbers import NumbersCommand
 from theradose.cli.predict import predict
 from theradose.cli.project import doctor, schema
 from theradose.cli.runs import record, resume
+from theradose.cli.suv import suv
 from theradose.cli.timepoints import timepoints
 from theradose.cli.treatment import PairsCommand, bed, plan
 from theradose.errors import EXIT_INTERRUPTED, TheradoseError
@@ -33,7 +35,10 @@ app = typer.Typer(
 )
 app.command("import", rich_help_panel=DATA)(import_data)
 app.command("check", rich_help_panel=DATA)(check_data)
+app.command("init", rich_help_panel=DATA)(init)
+app.command("suv", rich_help_panel=DATA)(suv)
 app.command("export-dicom", rich_help_panel=DATA)(export_dicom)
+app.command("export-dose", rich_help_panel=DATA)(export_dose)
 app.command("simulate", rich_help_panel=VIRTUAL)(simulate)
 app.command("limit", rich_help_panel=VIRTUAL)(limit)
 app.command("bars", rich_help_panel=VIRTUAL)(bars)

@@ -5,14 +5,21 @@ import os
 import platform
 import shutil
 import sys
+import tempfile
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-NEEDED = ("snakemake", "mlflow", "torch", "pyradiomics-bhklab", "SimpleITK", "dvc", "pandas", "optuna")
-MIN_FREE_GB, MIN_MEMORY_GB = 5.0, 4.0
+from theradose.errors import EXIT_OK, EXIT_REFUSED
+
+NEEDED = ("snakemake", "mlflow", "torch", "pyradiomics-bhklab", "SimpleITK", "pydicom", "dvc", "pandas", "optuna")
+GREEN, YELLOW, RED = "green", "yellow", "red"
+MARKS = {GREEN: "ok", YELLOW: "??", RED: "!!"}
+# What the demo needs at least (README), and what is comfortable for real CT and SPECT.
+MEMORY_GB, DISK_GB, CORES = (4.0, 8.0), (3.0, 20.0), (1.0, 2.0)
+PYTHON = (3, 11)
 
 
 def _packages() -> dict[str, str]:
@@ -26,33 +33,62 @@ def _packages() -> dict[str, str]:
     return found
 
 
-def _findings() -> list[tuple[str, str, str]]:
-    """Return (subject, finding, remedy) for everything a study needs; the remedy is empty when all is well."""
-    free_gb = shutil.disk_usage(Path.cwd()).free / 1e9
-    memory_gb = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9
+def _amount(subject: str, found: float, unit: str, bounds: tuple[float, float]) -> tuple[str, str, str, str]:
+    """Return the line of an amount: red below what is needed, yellow below what is comfortable."""
+    needed, good = bounds
+    level = RED if found < needed else YELLOW if found < good else GREEN
+    remedy = {RED: f"at least {needed:g}{unit} are needed", YELLOW: f"{good:g}{unit} or more are comfortable"}
+    return level, subject, f"{found:.3g}{unit}", remedy.get(level, "")
+
+
+def _writable(folder: Path) -> tuple[str, str, str, str]:
+    """Return whether a file can really be written here."""
+    try:
+        with tempfile.TemporaryFile(dir=folder) as handle:
+            handle.write(b"theradose")
+            handle.flush()
+    except OSError as error:
+        return RED, "write test", error.strerror or "refused", "choose a folder you may write to, or free some space"
+    return GREEN, "write test", "a file was written and removed", ""
+
+
+def _findings() -> list[tuple[str, str, str, str]]:
+    """Return (level, subject, finding, remedy) for everything a study needs; the remedy is empty when all is well."""
+    here = Path.cwd()
+    python = GREEN if sys.version_info >= PYTHON else RED
+    in_project = (here / "workflow" / "Snakefile").is_file()
     rows = [
-        ("Python", platform.python_version(), "" if sys.version_info >= (3, 11) else "install Python 3.11"),
-        ("cores", str(os.cpu_count()), ""),
-        ("memory", f"{memory_gb:.1f} GB", "" if memory_gb >= MIN_MEMORY_GB else f"{MIN_MEMORY_GB} GB are needed"),
-        ("free disk", f"{free_gb:.1f} GB", "" if free_gb >= MIN_FREE_GB else f"{MIN_FREE_GB} GB are needed"),
-        (
-            "writable",
-            str(os.access(Path.cwd(), os.W_OK)),
-            "" if os.access(Path.cwd(), os.W_OK) else "choose another folder",
+        (python, "Python", platform.python_version(), "" if python == GREEN else "install Python 3.11 or newer"),
+        _amount("cores", float(os.cpu_count() or 1), "", CORES),
+        _amount("memory", os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9, " GB", MEMORY_GB),
+        _amount("free disk", shutil.disk_usage(here).free / 1e9, " GB", DISK_GB),
+        _writable(here),
+        (GREEN, "project folder", "yes", "")
+        if in_project
+        else (
+            YELLOW,
+            "project folder",
+            "no workflow here",
+            "studies run in the folder that holds workflow/ and config/",
         ),
     ]
-    return rows + [(name, found, "run `make env`" if found == "missing" else "") for name, found in _packages().items()]
+    missing = "run `make env`"
+    return rows + [
+        (RED, name, found, missing) if found == "missing" else (GREEN, name, found, "")
+        for name, found in _packages().items()
+    ]
 
 
 def doctor(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
-    """Say whether this machine has what a study needs, and the remedy where not."""
+    """Say whether this machine has what a study needs, and the remedy where not; red lines end with code 2."""
     rows = _findings()
     if as_json:
-        print(json.dumps([{"subject": s, "found": f, "remedy": r} for s, f, r in rows]))
+        print(json.dumps([{"level": v, "subject": s, "found": f, "remedy": r} for v, s, f, r in rows]))
     else:
-        for subject, found, remedy in rows:
-            print(f"{'!!' if remedy else 'ok'}  {subject:<20} {found}" + (f"  -> {remedy}" if remedy else ""))
-    raise typer.Exit(2 if any(remedy for _, _, remedy in rows) else 0)
+        for level, subject, found, remedy in rows:
+            line = f"{MARKS[level]}  {subject:<20} {found}" + (f"  -> {remedy}" if remedy else "")
+            typer.secho(line, fg=level)
+    raise typer.Exit(EXIT_REFUSED if any(level == RED for level, *_ in rows) else EXIT_OK)
 
 
 def schema(out: Annotated[Path | None, typer.Option(help="File to write; standard output without it.")] = None) -> None:

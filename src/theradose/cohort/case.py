@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import PurePath, PurePosixPath
 
 from theradose.cohort.layout import PRE, Dataset
 from theradose.cohort.participants import number_of
@@ -51,7 +52,7 @@ class Case:
     """A patient under check.
 
     `participant` holds the cells of its clinical row as text, None without one; `twins` the patients of each image
-    hash. Checks add to `volumes` what they read and to `broken` what cannot be read.
+    hash and likeness. Checks add to `volumes` what they read and to `broken` what cannot be read.
     """
 
     data: Dataset
@@ -68,6 +69,19 @@ class Case:
     def modalities(self) -> set[str]:
         """The kinds of images in the manifest."""
         return {row.modality for row in self.rows}
+
+    @property
+    def likeness(self) -> str | None:
+        """What two rows of one person share: weight, activity and measured SPECT times; None when that proves nothing.
+
+        Whole hours are those of a protocol; a `person` in the table says who it is already.
+        """
+        times = sorted(row.time_h for row in self.images("spect"))
+        numbers = [self.number("weight_kg"), self.number("administered_mbq")]
+        nominal = all(abs(time - round(time)) < SAME_TIME_H for time in times)
+        if nominal or None in numbers or (self.participant or {}).get("person", ""):
+            return None
+        return "kg MBq h".join(f" {value:.2f} " for value in (*numbers, *times) if value is not None)
 
     def number(self, name: str) -> float | None:
         """Return a cell of the clinical row, None when it is empty or no number."""
@@ -106,7 +120,14 @@ class Case:
     def caught(self, error: TheradoseError, file: str) -> Fault:
         """Turn an error raised by a reader into a fault of this patient and file; the file is not opened again."""
         self.broken.add(file)
-        field = error.where.field
+        return self.reworded(error, file)
+
+    def reworded(self, error: TheradoseError, file: str) -> Fault:
+        """Turn an error into a fault of this patient and file, or of the file beside it that the error names."""
+        field, file = (
+            error.where.field,
+            PurePosixPath(file).with_name(PurePath(error.where.file or file).name).as_posix(),
+        )
         return self._fault(
             ERROR, error.code, error.what, file, field, got=error.got, expected=error.expected, remedy=error.remedy
         )

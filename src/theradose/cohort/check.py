@@ -8,9 +8,10 @@ import pandas as pd
 from theradose.cohort.case import ERROR, WARN, Case, Fault, Limits, Row
 from theradose.cohort.faults import CHECKS
 from theradose.cohort.layout import Dataset
+from theradose.cohort.participants import read_participants
 from theradose.columns import checked
 from theradose.errors import TheradoseError
-from theradose.tables import FAULTS, PARTICIPANTS, PATIENTS, read_cells
+from theradose.tables import FAULTS, PATIENTS
 
 USABLE = ("ok", "flagged")
 
@@ -40,7 +41,7 @@ class Checked:
 
 def _cases(data: Dataset, limits: Limits) -> list[Case]:
     """Return one case a patient, of those in the clinical table and those in the manifest."""
-    cells, manifest = read_cells(data.participants_file, PARTICIPANTS), data.manifest()
+    cells, manifest = read_participants(data.participants_file), data.manifest()
     twins = {str(sha): set(group) for sha, group in manifest.groupby("sha256")["patient"]}
     cases = []
     for patient in sorted(set(cells["patient"]) | set(manifest["patient"])):
@@ -51,6 +52,8 @@ def _cases(data: Dataset, limits: Limits) -> list[Case]:
         ]
         participant = {str(k): str(v) for k, v in own.iloc[0].items()} if len(own) else None
         cases.append(Case(data, patient, limits, rows, participant, len(own), twins))
+        if likeness := cases[-1].likeness:
+            twins.setdefault(likeness, set()).add(patient)
     return cases
 
 

@@ -5,7 +5,9 @@ from collections.abc import Iterator
 import numpy as np
 
 from theradose.cohort.case import Case, Fault
+from theradose.cohort.intake import intake_faults
 from theradose.cohort.layout import PRE
+from theradose.cohort.raw_files import RAW_FILES, SIDECAR, raw_file
 from theradose.errors import TheradoseError, Where
 from theradose.imaging.nifti import read_sidecar, read_volume
 from theradose.imaging.plausible import decay_contradiction, require_total
@@ -13,14 +15,34 @@ from theradose.imaging.suv import expected_activity_mbq, injected_mbq, sidecar_n
 from theradose.imaging.volume import Volume
 from theradose.physics.nuclides import nuclide
 from theradose.physics.units import hours_from_seconds
+from theradose.provenance import verify_file
+from theradose.tables import read_table
 from theradose.vocabulary import VOIS, voi_of_label
 
 SAME_ACTIVITY = 0.02  # a syringe's residual; a larger difference is another injection
 WHOLE = 1e-6
+AIR_HU = -200.0  # a mean below it is no liver's
+
+
+def check_intake(case: Case) -> Iterator[Fault]:
+    """What the import could not use, or only with a warning, and sidecars that are not those of the import."""
+    earlier = intake_faults(case.data)
+    for row in earlier[earlier["patient"] == case.patient].to_dict("records"):
+        yield Fault(str(row["severity"]), str(row["code"]), case.patient, str(row["message"]))
+    file = raw_file(case.data, case.patient)
+    rows = read_table(file, RAW_FILES).to_dict("records") if file.is_file() else []
+    for row in (r for r in rows if r["use"] == SIDECAR):
+        try:
+            verify_file(case.data.root / str(row["file"]), str(row["sha256"]), Where())
+        except TheradoseError as error:
+            yield case.warn(
+                "THR-333", f"sidecar: {error.what}", str(row["file"]), got=error.got, expected=error.expected
+            )
 
 
 def check_images(case: Case) -> Iterator[Fault]:
-    """Every image can be read and holds finite values that differ."""
+    """Every image can be read and holds finite values that differ; intake left nothing behind."""
+    yield from check_intake(case)
     for row in case.images():
         if row.file in case.broken:
             continue
@@ -29,13 +51,19 @@ def check_images(case: Case) -> Iterator[Fault]:
         except TheradoseError as error:
             yield case.caught(error, row.file)
             continue
-        wrong = int(np.size(volume.values) - np.isfinite(volume.values).sum())
-        if wrong:
-            yield case.error("THR-270", "values are not finite", file=row.file, got=f"{wrong} voxels", expected="0")
-        elif row.modality != "mask" and np.ptp(volume.values) == 0:
-            yield case.error("THR-271", "image is empty", file=row.file, got=f"{volume.values.flat[0]:g} everywhere")
+        values = np.asarray(volume.values)
+        wrong = np.argwhere(~np.isfinite(values))
+        if len(wrong):
+            got = f"{len(wrong)} voxels, first at (x, y, z) = {tuple(wrong[0][::-1].tolist())}"
+            remedy = "export the image again, or import it: values outside all VOIs become 0"
+            yield case.error("THR-270", "values are not finite", row.file, got=got, expected="0", remedy=remedy)
+        elif row.modality != "mask" and np.ptp(values) == 0:
+            yield case.error("THR-271", "image is empty", file=row.file, got=f"{values.flat[0]:g} everywhere")
         else:
             case.volumes[row.file] = volume
+            below = int((values < 0).sum()) if row.modality in ("pet", "spect") else 0
+            if below:
+                yield case.note("THR-335", "negative activity was kept", file=row.file, got=f"{below} voxels")
 
 
 def check_grids(case: Case) -> Iterator[Fault]:
@@ -110,9 +138,28 @@ def _centre_x_mm(mask: Volume, label: int) -> float | None:
     return float((mask.grid.affine_lps() @ np.array([x, y, z, 1.0]))[0])
 
 
+def _contents(case: Case, mask: str) -> Iterator[Fault]:
+    """Livers are no air and kidneys no cold spots in the images on the grid of a mask: if not, it may be mirrored."""
+    drawn = case.volumes[mask]
+    own = [r for r in case.images("ct", "pet", "spect") if r.file in case.volumes]
+    for row in (r for r in own if case.volumes[r.file].grid.same_as(drawn.grid)):
+        values, organ = case.volumes[row.file].values, "liver" if row.modality == "ct" else "kidney"
+        labels = [voi.label for name, voi in VOIS.items() if name.startswith(organ)]
+        inside = values[np.isin(drawn.values, labels)]
+        least = AIR_HU if organ == "liver" else float(values.mean())
+        if inside.size and float(inside.mean()) < least:
+            unit = case.volumes[row.file].unit
+            yield case.warn(
+                "THR-340", f"mask may be mirrored: too little in the {organ}", file=mask, field=organ,
+                got=f"mean {inside.mean():.4g} {unit} in {row.file}", expected=f"at least {least:.4g} {unit}",
+                remedy="look at mask and image together",
+            )  # fmt: skip
+
+
 def check_sides(case: Case) -> Iterator[Fault]:
-    """Left organs lie to the patient's left of right ones."""
+    """Left organs lie to the patient's left of right ones, and organs where images show such tissue."""
     for row in (r for r in case.images("mask") if r.file in case.volumes):
+        yield from _contents(case, row.file)
         for name, voi in VOIS.items():
             if not name.endswith("_left"):
                 continue

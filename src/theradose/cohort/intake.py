@@ -2,43 +2,96 @@
 
 import math
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from theradose import __version__
+from theradose.cohort.case import ERROR, WARN, Fault
 from theradose.cohort.layout import PRE, Dataset
-from theradose.errors import DataError, Where
-from theradose.imaging.nifti import write_volume
+from theradose.cohort.participants import read_participants, wrong_cells
+from theradose.cohort.raw_files import SIDECAR, intake_folder, write_raw
+from theradose.columns import PATIENT, Schema, checked
+from theradose.errors import DataError, TheradoseError, Where
+from theradose.imaging.nifti import sidecar, write_volume
 from theradose.imaging.volume import Volume
 from theradose.provenance import sha256_file, write_atomically, write_json
-from theradose.tables import MANIFEST, PARTICIPANTS, write_table
+from theradose.tables import FAULTS, MANIFEST, PARTICIPANTS, read_table, write_table
 from theradose.vocabulary import PATIENT_ID, VOIS, lesion_name
 
 BIDS_VERSION = "1.10.0"
 LESIONS_LISTED = 50
+TABLE = Schema("participants", (PATIENT,), (), open=True)  # written back as it was read, whatever its cells hold
 EMPTY_PARTICIPANT: dict[str, object] = {
     "centre": "unknown", "weight_kg": math.nan, "height_cm": math.nan, "administered_mbq": math.nan, "radionuclide": "",
 }  # fmt: skip
 
 
+class Imported(list[str]):
+    """What an import says, line by line; `quarantined` holds the patients of whom something could not be used."""
+
+    def __init__(self, lines: Iterable[str], quarantined: Iterable[str]) -> None:
+        super().__init__(lines)
+        self.quarantined = tuple(quarantined)
+
+
+def faults_file(data: Dataset) -> Path:
+    """Return the table (schema FAULTS) of what could not be taken in, or only with a warning."""
+    return intake_folder(data) / "faults.tsv"
+
+
+def intake_faults(data: Dataset) -> pd.DataFrame:
+    """Read the faults of earlier imports; an empty table when there were none."""
+    file = faults_file(data)
+    return read_table(file, FAULTS) if file.is_file() else pd.DataFrame(columns=FAULTS.names())
+
+
 @dataclass
 class Intake:
-    """New patients on their way in; `finish` writes the tables last, so a killed import can be repeated."""
+    """New patients on their way in; `finish` writes the tables last, so a killed import can be repeated.
+
+    A patient of whom something could not be used is in quarantine, and may be imported again.
+    """
 
     data: Dataset
     name: str
     images: list[dict[str, object]] = field(default_factory=list)
     people: dict[str, dict[str, object]] = field(default_factory=dict)
+    faults: list[Fault] = field(default_factory=list)
+    raw: dict[str, list[dict[str, object]]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self.known = set(self.data.participants()["patient"]) if self.data.participants_file.is_file() else set()
+        self.exists = self.data.participants_file.is_file()
+        known = set(read_participants(self.data.participants_file)["patient"]) if self.exists else set()
+        earlier = intake_faults(self.data)
+        self.known = known - set(earlier.loc[earlier["severity"] == ERROR, "patient"])
 
-    def add_patient(self, patient: str, values: Mapping[str, object]) -> None:
-        """Add a row of the clinical table; DataError when the identifier is no safe name or there already."""
+    def fault(self, patient: str, error: TheradoseError, file: str | None = None) -> None:
+        """Note what keeps something of a patient out; the patient will be in quarantine."""
+        error.at(patient=patient, **({} if file is None else {"file": file}))
+        self.faults.append(Fault(ERROR, error.code, patient, error.sentence()))
+
+    def warn(self, patient: str, message: str, code: str = "THR-334") -> None:
+        """Note what a reader of the patient's numbers should know."""
+        self.faults.append(Fault(WARN, code, patient, f"{code} {message} · patient {patient}"))
+
+    def quarantined(self) -> list[str]:
+        """Return the patients with a fault that is no mere warning."""
+        return sorted({fault.patient for fault in self.faults if fault.severity == ERROR})
+
+    def require_something(self, patient: str | None = None) -> None:
+        """Raise the faults as one when nothing could be used (of a patient): then nothing enters the data set."""
+        if any(patient in (None, row["patient"]) for row in self.images):
+            return
+        messages = [fault.message for fault in self.faults if fault.severity == ERROR]
+        code, _, what = messages[0].partition(" ") if messages else ("THR-205", "", "nothing to import")
+        raise DataError("; ".join([what, *messages[1:]]), code=code)
+
+    def require_new(self, patient: str) -> None:
+        """Raise DataError when an identifier is no safe name or there already."""
         if not re.fullmatch(PATIENT_ID, patient):
             raise DataError(
                 "identifier of the patient is no safe name",
@@ -54,7 +107,16 @@ class Intake:
                 remedy="choose another --patient or another data set",
                 code="THR-257",
             )
+
+    def add_patient(self, patient: str, values: Mapping[str, object]) -> None:
+        """Add a row of the clinical table; DataError when the identifier is no safe name or there already."""
+        self.require_new(patient)
         given = {key: value for key, value in values.items() if value is not None and value != ""}
+        for name, cell, allowed in wrong_cells({key: str(value) for key, value in given.items()}):
+            where, remedy = Where(file="participants.tsv", field=name), "correct the source, or fill in the empty cell"
+            what = "clinical value cannot be right"
+            self.fault(patient, DataError(what, where=where, got=cell, expected=allowed, remedy=remedy, code="THR-261"))
+            del given[name]
         self.people[patient] = {**EMPTY_PARTICIPANT, "patient": patient, **given}
 
     def add_image(
@@ -66,9 +128,13 @@ class Intake:
         session: str,
         time_h: float | None = None,
         extra: Mapping[str, Any] | None = None,
+        timed: bool = False,
     ) -> Path:
-        """Write an image or mask with its sidecar where it belongs; DataError when one is there from this import."""
-        path = self.data.image_file(patient, modality, session, None if session == PRE else time_h)
+        """Write an image or mask with its sidecar where it belongs; DataError when one is there from this import.
+
+        Names of images before therapy hold no time unless `timed`, which is for several of a kind.
+        """
+        path = self.data.image_file(patient, modality, session, None if session == PRE and not timed else time_h)
         file = path.relative_to(self.data.root).as_posix()
         if any(row["file"] == file for row in self.images):
             raise DataError(
@@ -90,14 +156,27 @@ class Intake:
                 "n_bytes": path.stat().st_size,
             }
         )
+        about = sidecar(path)
+        self.raw.setdefault(patient, []).append(
+            {
+                "file": about.relative_to(self.data.root).as_posix(),
+                "sha256": sha256_file(about),
+                "n_bytes": about.stat().st_size,
+                "use": SIDECAR,
+            }
+        )
         return path
 
     def finish(self) -> None:
         """Write description, label names, clinical table and manifest; hashes of earlier patients stay as they were."""
-        people, images = pd.DataFrame(list(self.people.values())), pd.DataFrame(self.images)
-        if self.known:
-            people = pd.concat([self.data.participants(), people], ignore_index=True)
-            images = pd.concat([self.data.manifest(), images], ignore_index=True)
+        people, images = checked(pd.DataFrame(list(self.people.values())), PARTICIPANTS), pd.DataFrame(self.images)
+        faults = pd.DataFrame([asdict(fault) for fault in self.faults], columns=FAULTS.names())
+        if self.exists:
+            # Rows of others stay as they are, right or wrong.
+            there = self._others(read_participants(self.data.participants_file))
+            people = pd.concat([there, people.astype("object")], ignore_index=True).fillna("").astype("str")
+            images = pd.concat([self._others(self.data.manifest()), images], ignore_index=True)
+            faults = pd.concat([self._others(intake_faults(self.data)), faults], ignore_index=True)
         if not (self.data.root / "dataset_description.json").is_file():
             write_json(
                 self.data.root / "dataset_description.json",
@@ -112,5 +191,12 @@ class Intake:
         names |= {100 + i: lesion_name(100 + i) for i in range(1, LESIONS_LISTED + 1)}
         rows = "".join(f"{label}\t{name}\n" for label, name in names.items())
         write_atomically(self.data.root / "derivatives" / "masks" / "dseg.tsv", f"index\tname\n{rows}".encode())
-        write_table(people.sort_values("patient", ignore_index=True), self.data.participants_file, PARTICIPANTS)
+        for patient, files in self.raw.items():
+            write_raw(self.data, patient, files)
+        write_table(faults, faults_file(self.data), FAULTS)
+        write_table(people.sort_values("patient", ignore_index=True), self.data.participants_file, TABLE)
         write_table(images.sort_values("file", ignore_index=True), self.data.manifest_file, MANIFEST)
+
+    def _others(self, table: pd.DataFrame) -> pd.DataFrame:
+        """Return the rows of a table that are not of the patients who are on their way in."""
+        return table[~table["patient"].isin(list(self.people))]

@@ -6,12 +6,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from theradose.cohort.participants import wrong_cells
+from theradose.cohort.participants import read_participants, schema_of, wrong_cells
 from theradose.errors import DataError, Where
 from theradose.imaging.nifti import read_volume
 from theradose.imaging.volume import Volume
 from theradose.provenance import sha256_file, verify_file
-from theradose.tables import MANIFEST, PARTICIPANTS, read_cells, read_table, typed, write_table
+from theradose.tables import MANIFEST, read_table, typed, write_table
 
 PRE, CYCLE_PREFIX = "ses-pre", "ses-tx"
 
@@ -47,10 +47,10 @@ class Dataset:
 
     def participants(self) -> pd.DataFrame:
         """Read the clinical rows that can be right; `check` names the others and quarantines their patients."""
-        cells = read_cells(self.participants_file, PARTICIPANTS)
+        cells = read_participants(self.participants_file)
         wrong = [bool(wrong_cells({str(k): str(v) for k, v in row.items()})) for row in cells.to_dict("records")]
         usable = cells[~np.array(wrong, bool) & ~cells.duplicated("patient", keep=False)]
-        return typed(usable, PARTICIPANTS, self.participants_file.name)
+        return typed(usable, schema_of(usable.columns), self.participants_file.name)
 
     def manifest(self) -> pd.DataFrame:
         """Read the manifest."""

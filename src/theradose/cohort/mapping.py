@@ -5,23 +5,26 @@ Nothing is guessed at import: an unknown unit, modality or label in the table is
 
 import math
 import re
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from theradose.cohort.counts import COUNTS
-from theradose.cohort.intake import Intake
+from theradose.cohort.intake import Imported, Intake
 from theradose.cohort.layout import PRE, Dataset
-from theradose.cohort.structures import MASK_TYPE
+from theradose.cohort.mapping_rows import image_of, labels_in, merged
+from theradose.cohort.raw_files import RawFiles, accounting, opened
 from theradose.columns import TEXT, Column, Schema
-from theradose.errors import DataError, GeometryError, UnitError, Where
-from theradose.imaging.nifti import read_sidecar, read_volume, sidecar
+from theradose.errors import DataError, TheradoseError, Where
+from theradose.imaging.nifti import sidecar
 from theradose.imaging.volume import Volume
 from theradose.tables import read_table, write_table
-from theradose.vocabulary import LESION_LABEL_FROM, LESION_PREFIX, MODALITIES, PATIENT_ID, VOIS
+from theradose.vocabulary import LESION_PREFIX, MODALITIES, PATIENT_ID
 
 MAPPING = Schema(
     "mapping",
@@ -41,23 +44,7 @@ MAPPING = Schema(
     ),
     ("file",),
 )
-# How people name units in a table, and what they are here. SUV is by body weight: g/mL.
-UNITS = {
-    "Bq/mL": ("Bq/mL", 1.0),
-    "kBq/mL": ("Bq/mL", 1e3),
-    "SUV": ("g/mL", 1.0),
-    "g/mL": ("g/mL", 1.0),
-    "HU": ("HU", 1.0),
-    COUNTS: (COUNTS, 1.0),
-}
-UNITS_OF = {"pet": ("Bq/mL", "g/mL"), "spect": ("Bq/mL", COUNTS), "ct": ("HU",)}
 CLINICAL = ("centre", "weight_kg", "height_cm", "administered_mbq", "radionuclide")
-# Keys of a sidecar that are carried over; everything else may name a person, place or date.
-ALLOWED_KEYS = (
-    "TracerRadionuclide", "InjectedRadioactivity", "InjectedRadioactivityUnits", "InjectionStart", "FrameTimesStart",
-    "FrameDuration", "ImageDecayCorrected", "DecayReference", "EffectiveResolutionFWHM", "Modality", "CountRate",
-    "RecoveryCorrection",
-)  # fmt: skip
 TOKENS = {"pet": ("pet", "pt", "suv"), "ct": ("ct",), "spect": ("spect", "nm")}
 MASK_TOKENS = ("mask", "seg", "dseg", "label", "labels", "roi", "gtv")
 
@@ -143,78 +130,6 @@ def propose_mapping(
     ]
 
 
-def _safe_path(source: Path, file: str, where: Where) -> Path:
-    """Return a file of the table under the source folder; DataError when it leads elsewhere."""
-    path = (source / file).resolve()
-    if not path.is_relative_to(source.resolve()):
-        raise DataError("file lies outside the source folder", where=where, expected="a path inside it", code="THR-255")
-    return path
-
-
-def _image(source: Path, row: "pd.Series[Any]") -> tuple[Volume, dict[str, Any]]:
-    """Return the image of a row in the units of the house and the sidecar keys that are carried over."""
-    where = Where(patient=str(row["patient"]), file=str(row["file"]), field="units")
-    path = _safe_path(source, str(row["file"]), where)
-    extra = (
-        {key: value for key, value in read_sidecar(path).items() if key in ALLOWED_KEYS}
-        if sidecar(path).is_file()
-        else {}
-    )
-    unit, factor = UNITS.get(str(row["units"]), ("", 1.0))
-    if unit not in UNITS_OF[str(row["modality"])]:
-        names = [name for name, (known, _) in UNITS.items() if known in UNITS_OF[str(row["modality"])]]
-        raise UnitError(
-            "unit of the image is not stated", where=where, got=repr(row["units"]), expected=" or ".join(names)
-        )
-    volume = read_volume(path, unit)
-    scaled = np.asarray(volume.values, np.float64) * factor
-    return volume.with_values(scaled.astype(np.float32)), extra
-
-
-def _label(name: str, where: Where) -> int | None:
-    """Return the label of a VOI name or number, None for an empty cell."""
-    if not name:
-        return None
-    lesion = re.fullmatch(rf"{LESION_PREFIX}(\d+)", name)
-    if lesion and int(lesion[1]) > 0:
-        return LESION_LABEL_FROM + int(lesion[1]) - 1
-    if name in VOIS:
-        return VOIS[name].label
-    if name.isdigit() and int(name) > 0:
-        return int(name)
-    raise DataError(
-        "label is no VOI",
-        where=where,
-        got=name,
-        expected=f"{LESION_PREFIX}01, or one of {', '.join(VOIS)}",
-        code="THR-221",
-    )
-
-
-def _mask(source: Path, rows: pd.DataFrame) -> Volume:
-    """Return one label mask from the mask files of a session and time; a stated label goes to all voxels."""
-    merged: Volume | None = None
-    for _, row in rows.iterrows():
-        where = Where(patient=str(row["patient"]), file=str(row["file"]), field="label")
-        volume = read_volume(_safe_path(source, str(row["file"]), where), "label")
-        label = _label(str(row["label"]), where)
-        found = np.asarray(volume.values)
-        if not np.isfinite(found).all() or (label is None and (found != np.rint(found)).any()):
-            raise DataError("mask holds other than whole numbers", where=where, expected="labels", code="THR-221")
-        values = ((found > 0) * label if label is not None else found).astype(MASK_TYPE)
-        if merged is None:
-            merged = Volume(values, volume.grid, "label")
-            continue
-        if not merged.grid.same_as(volume.grid):
-            raise GeometryError(
-                "masks of one session lie on different grids", where=where, got=volume.grid.describe(),
-                expected=merged.grid.describe(), remedy="keep one of them in the mapping", code="THR-220",
-            )  # fmt: skip
-        merged = merged.with_values(np.where(values > 0, values, np.asarray(merged.values)))
-    assert merged is not None, "a group of rows is never empty"
-    return merged
-
-
 def _clinical(rows: pd.DataFrame) -> dict[str, object]:
     """Return the clinical values of a patient: of each column the one that is stated; DataError when two are."""
     values: dict[str, object] = {}
@@ -236,30 +151,116 @@ def _time_h(row: "pd.Series[Any]") -> float | None:
     return None if math.isnan(row["time_h"]) else float(row["time_h"])
 
 
-def import_mapping(source: Path, to: Path, mapping: Path) -> list[str]:
+@dataclass
+class _Job:
+    """The import of one patient: its rows, its files by our names, and the lines for people."""
+
+    source: Path
+    patient: str
+    intake: Intake
+    raw: RawFiles = field(default_factory=RawFiles)
+    lines: list[str] = field(default_factory=list)
+
+    def add_raw(self, rows: pd.DataFrame, mapping: Path) -> None:
+        """Name and hash the files of the patient's rows, their sidecars, and the mapping itself."""
+        for kind, group in rows.groupby("modality"):
+            paths = [(self.source / str(file)).resolve() for file in group["file"]]
+            for here in (paths, [sidecar(path) for path in paths]):
+                self.raw.add(str(kind), [p for p in here if p.is_file() and p.is_relative_to(self.source.resolve())])
+        self.raw.add("mapping", [mapping])
+
+    @contextmanager
+    def row(self, row: "pd.Series[Any]") -> Iterator[list[str]]:
+        """Give a list for notes about a row; a fault is noted with its line, and the file left out."""
+        path, notes = (self.source / str(row["file"])).resolve(), list[str]()
+        line = f"line {int(row['line'])} of the mapping"
+        try:
+            yield notes
+            use = str(row["modality"])
+        except TheradoseError as error:
+            error.where, use = Where(field=error.where.field), f"not usable: {error.code}"
+            self.intake.fault(self.patient, error, line)
+        self.raw.set_use([path, sidecar(path)], use)
+        for note in notes:
+            if note.startswith("WARN "):
+                self.intake.warn(self.patient, f"{line}: {note.removeprefix('WARN ')}")
+            else:
+                self.lines.append(f"NOTE patient {self.patient}, {line}: {note}")
+
+    def add_masks(self, rows: pd.DataFrame) -> list[Volume]:
+        """Write one mask a session and time; return them."""
+        added = []
+        groups = list(rows.groupby(["session", "time_h"], dropna=False))
+        several = sum(session == PRE for (session, _), _ in groups) > 1
+        for (session, _), group in groups:
+            parts: list[Volume] = []
+            for _, row in group.iterrows():
+                with self.row(row) as notes:
+                    mask, about = labels_in(self.source, row)
+                    parts = [merged([*parts, mask])]
+                    notes += about
+            at = _time_h(group.iloc[0])
+            for mask in parts:
+                self.intake.add_image(self.patient, "mask", mask, session=str(session), time_h=at, timed=several)
+            added += parts
+        return added
+
+    def add_images(self, rows: pd.DataFrame, masks: list[Volume]) -> None:
+        """Write the images of the patient; several of a kind before therapy keep their time in their names."""
+        several = rows.loc[rows["session"] == PRE, "modality"].value_counts()
+        for _, row in rows.iterrows():
+            with self.row(row) as notes:
+                kind, session = str(row["modality"]), str(row["session"])
+                volume, extra, about = image_of(self.source, row, masks)
+                timed, at = session == PRE and several[kind] > 1, _time_h(row)
+                self.intake.add_image(self.patient, kind, volume, session=session, time_h=at, extra=extra, timed=timed)
+                notes += about
+
+
+def _add_patient(job: _Job, rows: pd.DataFrame, mapping: Path) -> None:
+    """Add one patient of the table."""
+    job.intake.require_new(job.patient)
+    job.add_raw(rows, mapping)
+    try:
+        job.intake.add_patient(job.patient, _clinical(rows))
+    except DataError as error:
+        job.intake.fault(job.patient, error, mapping.name)
+        job.intake.add_patient(job.patient, {})
+    is_mask = rows["modality"] == "mask"
+    job.add_images(rows[~is_mask], job.add_masks(rows[is_mask]))
+    job.raw.require_unchanged()
+    job.intake.raw.setdefault(job.patient, []).extend(job.raw.rows())
+
+
+def _account(source: Path, jobs: list[_Job], mapping: Path) -> list[str]:
+    """Return the lines that say what became of every file under the source."""
+    with opened(source) as files:
+        found = {path.resolve() for path in files} - {mapping.resolve()}
+    uses = {path: use for job in jobs for path, use in job.raw.use.items() if path in found}
+    reasons = Counter(use for use in uses.values() if use.startswith("not usable"))
+    reasons["not in the mapping"] = len(found - set(uses))
+    return accounting(len(found), sum(not use.startswith("not usable") for use in uses.values()), +reasons)
+
+
+def import_mapping(source: Path, to: Path, mapping: Path) -> Imported:
     """Add the patients of a mapping table to the data set `to`; return lines for people.
 
-    DataError names patient, file and column of the first row that cannot be used; then nothing enters the tables.
+    Every row that cannot be used is listed with patient, row and column, and puts its patient in quarantine
+    (`Imported.quarantined`) until imported again. DataError when the table itself is wrong, a patient is there already,
+    or nothing can be used; then nothing enters the tables.
     """
     table = read_table(mapping, MAPPING)
+    table["line"] = np.arange(2, len(table) + 2)
     intake = Intake(Dataset(to), to.name)
+    jobs = []
     for patient, rows in table.groupby("patient", sort=True):
-        intake.add_patient(str(patient), _clinical(rows))
-        for _, row in rows[rows["modality"] != "mask"].iterrows():
-            volume, extra = _image(source, row)
-            intake.add_image(
-                str(patient),
-                str(row["modality"]),
-                volume,
-                session=str(row["session"]),
-                time_h=_time_h(row),
-                extra=extra,
-            )
-        masks = rows[rows["modality"] == "mask"]
-        for (session, _), group in masks.groupby(["session", "time_h"], dropna=False):
-            at = _time_h(group.iloc[0])
-            intake.add_image(str(patient), "mask", _mask(source, group), session=str(session), time_h=at)
+        jobs.append(_Job(source, str(patient), intake))
+        _add_patient(jobs[-1], rows, mapping)
+    intake.require_something()
+    lines = _account(source, jobs, mapping)
     intake.finish()
-    counts = table["modality"].value_counts().sort_index()
+    counts = pd.Series([row["modality"] for row in intake.images]).value_counts().sort_index()
     kinds = ", ".join(f"{n} {kind}" for kind, n in counts.items())
-    return [f"{table['patient'].nunique()} patients, {kinds}"]
+    faults = [f"{fault.severity} {fault.message}" for fault in intake.faults]
+    notes = [line for job in jobs for line in job.lines]
+    return Imported([*notes, *faults, *lines, f"{len(jobs)} patients, {kinds}"], intake.quarantined())

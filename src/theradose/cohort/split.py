@@ -6,6 +6,7 @@ from collections.abc import Callable
 import numpy as np
 import pandas as pd
 
+from theradose.cohort.participants import EMPTY
 from theradose.columns import checked
 from theradose.errors import LeakageError, SettingsError, Where
 from theradose.tables import SPLITS
@@ -68,7 +69,10 @@ SCHEMES: dict[str, Callable[..., np.ndarray]] = {
 def _people(participants: pd.DataFrame, stratify_by: str) -> pd.DataFrame:
     """Return one row a person; a person seen in several cycles or under several IDs stays together."""
     table = participants.copy()
-    table["person"] = table[PERSON] if PERSON in table else table["patient"]
+    stated = (
+        table[PERSON].astype("str").where(~table[PERSON].isin(EMPTY), table["patient"]) if PERSON in table else None
+    )
+    table["person"] = table["patient"] if stated is None else stated
     table["stratum"] = "all" if stratify_by == "none" else table[stratify_by]
     return table[["patient", "person", "centre", "stratum"]]
 
@@ -109,8 +113,11 @@ def split_patients(
 
 
 def require_no_leak(table: pd.DataFrame) -> None:
-    """Raise LeakageError when one person stands in two partitions or folds (columns person, partition, fold)."""
+    """Raise LeakageError when one person stands in two partitions or folds (columns patient, person, partition, fold).
+
+    The message names patients: what stands in the column person may be a clinic's number.
+    """
     places = table.groupby("person")[["partition", "fold"]].nunique().max(axis=1)
-    torn = places[places > 1].index.tolist()
+    torn = table.loc[table["person"].isin(places[places > 1].index), "patient"].tolist()
     if torn:
         raise LeakageError("a person is on both sides of the split", where=Where(patient=str(torn[0])), got=torn)

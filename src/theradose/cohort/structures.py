@@ -4,13 +4,15 @@ Names are matched and then forgotten: free text may name a person, so it reaches
 """
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Sequence
+from itertools import count
 
 import numpy as np
 
 from theradose.errors import DataError, Where
 from theradose.imaging.grid import Grid
-from theradose.imaging.rtstruct import Roi, polygon_volume_ml, rasterise
+from theradose.imaging.rtstruct import Roi
 from theradose.imaging.volume import Volume
 from theradose.vocabulary import LESION_LABEL_FROM, VOIS, voi_of_label
 
@@ -34,29 +36,53 @@ def known_label(name: str) -> int | None:
     return next((voi.label for voi_name, voi in VOIS.items() if "_".join(_words(voi_name)) == wanted), None)
 
 
-def labels_of(rois: Iterable[Roi]) -> dict[str, int]:
-    """Return the label of every structure name that has one; lesions are numbered by name, in all files alike."""
-    names = {" ".join(_words(roi.name)): known_label(roi.name) for roi in rois if not roi.empty}
-    unknown = sorted(name for name, label in names.items() if label is None)
-    lesions = [name for name in unknown if any(word.startswith(LESION_WORDS) for word in name.split())]
-    numbers = {name: LESION_LABEL_FROM + i for i, name in enumerate(lesions)}
-    return {**{name: label for name, label in names.items() if label is not None}, **numbers}
+def _keys(rois: Iterable[Roi]) -> list[tuple[str, Roi]]:
+    """Return the structures of one file that hold something, by name; repeats of a lesion's name are told apart."""
+    seen: Counter[str] = Counter()
+    keys = []
+    for roi in (roi for roi in rois if not roi.empty):
+        name = " ".join(_words(roi.name))
+        seen[name] += 1
+        again = seen[name] > 1 and known_label(roi.name) is None
+        keys.append((f"{name} copy {seen[name]}" if again else name, roi))
+    return keys
 
 
-def label_of(roi: Roi, labels: dict[str, int]) -> int | None:
-    """Return a structure's label, None when its name says neither organ nor lesion."""
-    return labels.get(" ".join(_words(roi.name)))
+def _natural(name: str) -> list[tuple[int, str]]:
+    """Return a key that sorts `lesion 9` before `lesion 10`."""
+    return [(int(word), "") if word.isdigit() else (-1, word) for word in name.split()]
+
+
+def labels_of(sets: Iterable[Iterable[Roi]]) -> dict[str, int]:
+    """Return the label of every structure name that has one, in all files alike.
+
+    `lesion_05` keeps the number it says; other lesions get the numbers that are left, in the natural order of names.
+    """
+    names = {key: known_label(roi.name) for rois in sets for key, roi in _keys(rois)}
+    labels = {name: label for name, label in names.items() if label is not None}
+    lesions = [n for n in names if n not in labels and any(word.startswith(LESION_WORDS) for word in n.split())]
+    own = {name: re.fullmatch(r"lesion 0*([1-9]\d{0,3})", name) for name in lesions}
+    labels |= {name: LESION_LABEL_FROM - 1 + int(said[1]) for name, said in own.items() if said}
+    left = (label for label in count(LESION_LABEL_FROM) if label not in set(labels.values()))
+    return labels | dict(zip(sorted((n for n, said in own.items() if not said), key=_natural), left, strict=False))
+
+
+def labels_by_number(rois: Iterable[Roi], labels: dict[str, int]) -> dict[int, int | None]:
+    """Return the label of each structure's number, None when its name says neither organ nor lesion."""
+    return {roi.number: labels.get(key) for key, roi in _keys(rois)}
 
 
 def label_mask(rois: Sequence[Roi], grid: Grid, labels: dict[str, int], where: Where) -> tuple[Volume, list[str]]:
     """Return the structures as one label mask on a grid and a line about each; lesions lie on top of organs.
 
-    A line gives volume in mL beside the area of the contours times the slice thickness, and overlaps. DataError when
-    two structures of a file have one name, or nothing could be drawn.
+    A line gives volume in mL beside the area of the contours times the slice thickness, overlaps, and what lies outside
+    the image. DataError when two structures of a file are one organ, or nothing could be drawn.
     """
     values = np.zeros(grid.shape_zyx, MASK_TYPE)
-    lines: list[str] = []
-    named = [(label_of(roi, labels), roi) for roi in rois if not roi.empty]
+    by_number = labels_by_number(rois, labels)
+    named = [(by_number[roi.number], roi) for roi in rois if not roi.empty]
+    copies = sum(" copy " in key and key in labels for key, _ in _keys(rois))
+    lines = [f"WARN {copies} structures repeat the name of another: numbered in the file's order"] if copies else []
     drawn = sorted(((label, roi) for label, roi in named if label is not None), key=lambda pair: pair[0])
     numbers = [label for label, _ in drawn]
     if not drawn or len(set(numbers)) < len(numbers):
@@ -66,14 +92,15 @@ def label_mask(rois: Sequence[Roi], grid: Grid, labels: dict[str, int], where: W
             got=twice or "no closed contour with a known name", expected="one closed structure a VOI", code="THR-256",
         )  # fmt: skip
     for label, roi in drawn:
-        inside = rasterise(roi, grid)
+        inside, lost_ml = roi.draw(grid)
         covered = int((values[inside] > 0).sum()) * grid.voxel_ml
         values[inside] = label
         overlap = f"; {covered:.2f} mL lie in another structure" if covered else ""
+        lost = f"; {lost_ml:.2f} mL lie outside the image" if lost_ml else ""
         skipped = f"; {roi.skipped} points or lines skipped" if roi.skipped else ""
         lines.append(
             f"structure {roi.number} -> {voi_of_label(label)}: {inside.sum() * grid.voxel_ml:.2f} mL "
-            f"(contours {polygon_volume_ml(roi, grid):.2f} mL){overlap}{skipped}"
+            f"(contours {roi.volume_ml(grid):.2f} mL){overlap}{lost}{skipped}"
         )
     lines += [
         f"structure {roi.number} has the name of no organ and no lesion: left aside" for n, roi in named if n is None

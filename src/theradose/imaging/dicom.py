@@ -5,8 +5,10 @@ PT), CT and multi-frame NM.
 """
 
 import struct
-from collections.abc import Sequence
+import zlib
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 
 import numpy as np
@@ -16,33 +18,45 @@ from pydicom.dataset import Dataset
 from pydicom.errors import BytesLengthException, InvalidDicomError
 
 from theradose.errors import DataError, GeometryError, TheradoseError, Where
-from theradose.imaging.acquisition import Acquisition, acquisition, first, number, unit_of
+from theradose.imaging.acquisition import Acquisition, acquisition, first, number, scan_start, unit_of
+from theradose.imaging.dicom_slices import (
+    GAP,
+    axes_of,
+    numbers_of,
+    require_all_slices,
+    require_one_series,
+    step_mm,
+    without_doubles,
+)
 from theradose.imaging.grid import Grid
 from theradose.imaging.volume import Volume
 
 # What pydicom raises on damaged bytes.
 DAMAGE = (
-    InvalidDicomError, BytesLengthException, OSError, EOFError, ValueError, TypeError, AttributeError, KeyError,
-    IndexError, NotImplementedError, OverflowError, struct.error, RuntimeError,
+    InvalidDicomError, BytesLengthException, OSError, EOFError, ValueError, TypeError, AttributeError, LookupError,
+    NotImplementedError, ArithmeticError, struct.error, RuntimeError, zlib.error, MemoryError,
 )  # fmt: skip
 UNDEFINED_LENGTH = 0xFFFFFFFF
-GAP = 1.5  # of the median step: a slice is missing
-UNEVEN = 0.05  # of the step: accepted and noted
-SAME_POSITION_MM = 0.01
-SAME_COSINE = 1e-4
-CONSTANT = ("Modality", "SeriesInstanceUID", "FrameOfReferenceUID", "Rows", "Columns")
-WHOLE_SERIES = ("CT", "PT")
+KINDS = ("PT", "CT", "NM")
+PHOTOPEAKS_KEV = {"Lu-177": (112.95, 208.37)}  # ICRP publication 107
+# Voxels of a file at the largest number that its bits hold: scaling to the maximum puts one there.
+CLIPPED = 3
+LONG_AGO = datetime(1900, 1, 1)
 # pydicom's warnings quote header text, which may name a person; what matters is checked here.
 pydicom.config.settings.reading_validation_mode = pydicom.config.IGNORE
 
 
 @dataclass(frozen=True)
 class Series:
-    """A series that was read: the image, its record, and notes on what was accepted with a remark."""
+    """A series that was read: the image, its record, and notes on what was accepted (`WARN` before grave ones).
+
+    `injection_h` is the injection on the scanner's calendar, in hours: to compare series, never written.
+    """
 
     volume: Volume
     acquisition: Acquisition
     notes: tuple[str, ...]
+    injection_h: float | None = None
 
 
 def _require_whole(header: Dataset) -> None:
@@ -53,186 +67,86 @@ def _require_whole(header: Dataset) -> None:
             raise EOFError(f"{tag} is cut off")
 
 
-def read_header(path: Path, *, pixels: bool = False) -> Dataset:
-    """Read a DICOM file (without pixels by default); DataError names the file when it is none or damaged."""
+def read_header(path: Path, *, pixels: bool = False, name: str | None = None) -> Dataset:
+    """Read a DICOM file (without pixels by default); DataError names it (as `name`) when it is none or damaged."""
     try:
         header = pydicom.dcmread(path, stop_before_pixels=not pixels)
         _require_whole(header)
         # Elements are decoded when first touched; do it here, where the file can still be named.
-        for element in header:
+        for element in header.iterall():
             _ = element.value
     except DAMAGE as error:
         raise DataError(
-            "DICOM file is damaged", where=Where(file=path.name), got=type(error).__name__, code="THR-204",
+            "DICOM file is damaged", where=Where(file=name or path.name), got=type(error).__name__, code="THR-204",
             remedy="export the series again",
         ) from error  # fmt: skip
     return header
 
 
-def _named(error: TheradoseError, path: Path) -> DataError:
-    """Return the fault again with the name of the file it was found in."""
-    where = Where(file=path.name, field=error.where.field)
-    kind = type(error) if isinstance(error, DataError) else DataError
-    return kind(error.what, where=where, got=error.got, expected=error.expected, remedy=error.remedy, code=error.code)
-
-
-def _numbers(header: Dataset, field: str, count: int, path: Path) -> np.ndarray:
-    """Return a field of several numbers; DataError when it is missing or not finite."""
-    value = header.get(field)
-    try:
-        numbers = np.asarray(value, float)
-    except (TypeError, ValueError):
-        numbers = np.empty(0)
-    if numbers.shape != (count,) or not np.isfinite(numbers).all():
-        where = Where(file=path.name, field=field)
-        raise DataError("header lacks geometry", where=where, got=value, expected=f"{count} numbers", code="THR-226")
-    return numbers
-
-
-def _axes(orientation: np.ndarray, path: Path) -> np.ndarray:
-    """Return the direction matrix (columns: image x, y and their normal) of ImageOrientationPatient."""
-    x, y = orientation[:3], orientation[3:]
-    if abs(np.linalg.norm(x) - 1) > SAME_COSINE or abs(np.linalg.norm(y) - 1) > SAME_COSINE or abs(x @ y) > SAME_COSINE:
-        where = Where(file=path.name, field="ImageOrientationPatient")
-        raise GeometryError("image axes are no right angle of unit vectors", where=where, got=orientation.tolist())
-    return np.column_stack([x, y, np.cross(x, y)])
-
-
-def _pixels(header: Dataset, path: Path, dimensions: int) -> np.ndarray:
-    """Return the stored values times slope plus intercept of this very file, float32."""
+def _pixels(header: Dataset, path: Path, dimensions: int) -> tuple[np.ndarray, int]:
+    """Return stored values times slope plus intercept of this very file, float32, and how many voxels were clipped."""
     try:
         stored = np.asarray(header.pixel_array, float)
     except DAMAGE as error:
+        syntax = getattr(header.file_meta.get("TransferSyntaxUID"), "name", "no transfer syntax")
         raise DataError(
-            "pixels cannot be read", where=Where(file=path.name), got=type(error).__name__,
+            "pixels cannot be read", where=Where(file=path.name), got=f"{type(error).__name__}, {syntax}",
             code="THR-204", remedy="export the series again, uncompressed",
         ) from error  # fmt: skip
     if stored.ndim != dimensions:
-        where = Where(file=path.name)
         raise DataError(
-            "not supported: pixels of this kind",
-            where=where,
-            got=f"{stored.ndim} axes",
-            expected=dimensions,
-            code="THR-254",
-        )
+            "not supported: pixels of this kind", where=Where(file=path.name), got=f"{stored.ndim} axes",
+            expected=dimensions, code="THR-254",
+        )  # fmt: skip
     slope, intercept = number(header, "RescaleSlope"), number(header, "RescaleIntercept")
     mapped = first(header, "RealWorldValueMappingSequence")
     if slope is None and "RealWorldValueSlope" in mapped:
         slope, intercept = number(mapped, "RealWorldValueSlope"), number(mapped, "RealWorldValueIntercept")
     slope = 1.0 if slope is None else slope
-    if slope == 0:
-        raise DataError(
-            "rescale slope is zero", where=Where(file=path.name, field="RescaleSlope"), got=0, code="THR-208"
-        )
-    return np.asarray(stored * slope + (intercept or 0.0), np.float32)
+    if slope == 0 or not np.isfinite([slope, intercept or 0.0]).all():
+        what = "rescale slope is zero" if slope == 0 else "rescale slope or intercept is no finite number"
+        raise DataError(what, where=Where(file=path.name, field="RescaleSlope"), got=slope, code="THR-208")
+    top = 2 ** (int(header.BitsStored) - int(header.get("PixelRepresentation") or 0)) - 1
+    return np.asarray(stored * slope + (intercept or 0.0), np.float32), int((stored >= top).sum())
 
 
-def _require_one_series(headers: Sequence[Dataset], paths: Sequence[Path]) -> None:
-    """Raise DataError naming the first file that does not belong with the others."""
-    for field in CONSTANT:
-        values = [str(header.get(field, "")) for header in headers]
-        common = max(sorted(set(values)), key=values.count)
-        for value, path in zip(values, paths, strict=True):
-            if value != common:
-                raise DataError(
-                    "files of several series are mixed", where=Where(file=path.name, field=field), code="THR-227",
-                    got="a value of its own", expected="one series in a folder", remedy="separate the series",
-                )  # fmt: skip
-    for field, count in (("ImageOrientationPatient", 6), ("PixelSpacing", 2)):
-        common_numbers = _numbers(headers[0], field, count, paths[0])
-        for header, path in zip(headers, paths, strict=True):
-            numbers = _numbers(header, field, count, path)
-            if np.abs(numbers - common_numbers).max() > SAME_COSINE:
-                raise GeometryError(
-                    "slices differ in geometry", where=Where(file=path.name, field=field), got=numbers.tolist()
-                )
-
-
-def _without_doubles(
-    order: list[int], along_mm: np.ndarray, slices: list[np.ndarray], paths: Sequence[Path]
-) -> tuple[list[int], list[str]]:
-    """Drop slices that are there twice, noting them; DataError when two at one position differ."""
-    kept: list[int] = []
-    notes: list[str] = []
-    for i in order:
-        if kept and along_mm[i] - along_mm[kept[-1]] < SAME_POSITION_MM:
-            if not np.array_equal(slices[i], slices[kept[-1]]):
-                raise DataError(
-                    "two different slices at one position", where=Where(file=paths[i].name), code="THR-228",
-                    got=f"{along_mm[i]:.2f} mm, as {paths[kept[-1]].name}", remedy="separate the two series",
-                )  # fmt: skip
-            notes.append(f"{paths[i].name} repeats {paths[kept[-1]].name}: dropped")
-            continue
-        kept.append(i)
-    return kept, notes
-
-
-def _step_mm(along_mm: np.ndarray, paths: Sequence[Path]) -> tuple[float, list[str]]:
-    """Return the distance of slices at sorted positions; DataError names the file after a gap or uneven step."""
-    steps = np.diff(along_mm)
-    if steps.size == 0:
-        raise DataError(
-            "a single slice is no volume", where=Where(file=paths[0].name), got=1, expected="2 or more", code="THR-229"
-        )
-    step = float(np.median(steps))
-    worst = int(np.argmax(np.abs(steps - step)))
-    where = Where(file=paths[worst + 1].name, field="ImagePositionPatient")
-    if steps[worst] > GAP * step:
-        raise DataError(
-            "a slice is missing", where=where, code="THR-229", remedy="export the whole series",
-            got=f"{steps[worst]:.3f} mm before {along_mm[worst + 1]:.2f} mm", expected=f"steps of {step:.3f} mm",
-        )  # fmt: skip
-    if abs(steps[worst] - step) > UNEVEN * step:
-        raise GeometryError(
-            "slices are not evenly spaced", where=where, got=f"{steps[worst]:.3f} mm", expected=f"{step:.3f} mm"
-        )
-    mean = float((along_mm[-1] - along_mm[0]) / steps.size)
-    uneven = abs(steps[worst] - step) > SAME_POSITION_MM
-    return mean, [f"steps vary by up to {abs(steps[worst] - step):.3f} mm: accepted"] if uneven else []
-
-
-def _require_all_slices(header: Dataset, found: int, path: Path) -> None:
-    """Raise DataError when the header counts other slices than were found (PT writes NumberOfSlices)."""
-    stated = number(header, "NumberOfSlices")
-    if stated and int(stated) != found:
-        raise DataError(
-            "series is not complete", where=Where(file=path.name, field="NumberOfSlices"), code="THR-229",
-            got=f"{found} slices", expected=int(stated), remedy="export the whole series, one time frame only",
-        )  # fmt: skip
+def _clipped(counts: Sequence[int], n_voxels: int) -> list[str]:
+    """Return a warning when more voxels of a file hold the largest number than scaling to the maximum puts there."""
+    over = sum(n for n in counts if n > CLIPPED)
+    return [f"WARN {over} voxels ({100 * over / n_voxels:.2g} %) hold the largest number: clipped?"] if over else []
 
 
 def _stack(headers: list[Dataset], paths: list[Path], unit: str) -> tuple[Volume, list[str]]:
     """Return the volume of single-frame files of one series, and notes."""
-    axes = _axes(_numbers(headers[0], "ImageOrientationPatient", 6, paths[0]), paths[0])
-    places = np.array([_numbers(h, "ImagePositionPatient", 3, p) for h, p in zip(headers, paths, strict=True)])
-    slices = [_pixels(h, p, 2) for h, p in zip(headers, paths, strict=True)]
+    axes = axes_of(numbers_of(headers[0], "ImageOrientationPatient", 6, paths[0]), paths[0])
+    places = np.array([numbers_of(h, "ImagePositionPatient", 3, p) for h, p in zip(headers, paths, strict=True)])
+    slices, clipped = zip(*(_pixels(h, p, 2) for h, p in zip(headers, paths, strict=True)), strict=True)
     along_mm = places @ axes[:, 2]
     order = [int(i) for i in np.argsort(along_mm, kind="stable")]
-    kept, notes = _without_doubles(order, along_mm, slices, paths)
-    step_mm, uneven = _step_mm(along_mm[kept], [paths[i] for i in kept])
-    _require_all_slices(headers[0], len(kept), paths[0])
+    kept, notes = without_doubles(order, along_mm, slices, paths)
+    between_mm, uneven = step_mm(along_mm[kept], [paths[i] for i in kept])
+    ends = require_all_slices(headers, len(kept), paths[0])
     drift = (places[kept[-1]] - places[kept[0]]) @ axes[:, :2]
-    if np.abs(drift).max() > step_mm * GAP:
+    if np.abs(drift).max() > between_mm * GAP:
         where = Where(file=paths[kept[-1]].name, field="ImagePositionPatient")
         raise GeometryError(
-            "slices are stacked askew (tilted gantry)", where=where, got=f"{drift.round(2).tolist()} mm"
-        )
-    rows_mm, columns_mm = _numbers(headers[0], "PixelSpacing", 2, paths[0])
-    return _volume(np.stack([slices[i] for i in kept]), places[kept[0]], axes, (columns_mm, rows_mm, step_mm), unit), [
-        *notes,
-        *uneven,
-    ]
+            "slices are stacked askew (tilted gantry)", where=where, got=f"{drift.round(2).tolist()} mm",
+            remedy="resample it on an upright grid, and import it as NIfTI with a mapping file", code="THR-336",
+        )  # fmt: skip
+    rows_mm, columns_mm = numbers_of(headers[0], "PixelSpacing", 2, paths[0])
+    values = np.stack([slices[i] for i in kept])
+    notes += [*uneven, *ends, *(_clipped(clipped, values.size) if unit != "HU" else [])]
+    return _volume(values, places[kept[0]], axes, (columns_mm, rows_mm, between_mm), unit), notes
 
 
-def _frames(header: Dataset, path: Path, unit: str) -> Volume:
-    """Return the volume of a multi-frame NM file; the sign of SpacingBetweenSlices says to which side frames stack."""
+def _frames(header: Dataset, path: Path, unit: str) -> tuple[Volume, list[str]]:
+    """Return volume and notes of a multi-frame NM file; frames stack to the side the sign of their spacing says."""
     detector = first(header, "DetectorInformationSequence")
-    axes = _axes(_numbers(detector, "ImageOrientationPatient", 6, path), path)
-    origin = _numbers(detector, "ImagePositionPatient", 3, path)
-    rows_mm, columns_mm = _numbers(header, "PixelSpacing", 2, path)
-    step_mm = number(header, "SpacingBetweenSlices") or number(header, "SliceThickness") or 0.0
-    values = _pixels(header, path, 3)
+    axes = axes_of(numbers_of(detector, "ImageOrientationPatient", 6, path), path)
+    origin = numbers_of(detector, "ImagePositionPatient", 3, path)
+    rows_mm, columns_mm = numbers_of(header, "PixelSpacing", 2, path)
+    between_mm = number(header, "SpacingBetweenSlices") or number(header, "SliceThickness") or 0.0
+    values, clipped = _pixels(header, path, 3)
     numbers = np.asarray(header.get("SliceVector") or range(1, len(values) + 1), int)
     if sorted(numbers.tolist()) != list(range(1, len(values) + 1)):
         raise DataError(
@@ -240,10 +154,11 @@ def _frames(header: Dataset, path: Path, unit: str) -> Volume:
             got=f"{len(values)} frames, {len(set(numbers.tolist()))} slices", expected="one window and time slot",
         )  # fmt: skip
     values = values[np.argsort(numbers, kind="stable")]
-    if step_mm < 0:
-        origin = origin + axes[:, 2] * step_mm * (len(values) - 1)
+    if between_mm < 0:
+        origin = origin + axes[:, 2] * between_mm * (len(values) - 1)
         values = values[::-1]
-    return _volume(values, origin, axes, (columns_mm, rows_mm, abs(step_mm)), unit)
+    volume = _volume(values, origin, axes, (columns_mm, rows_mm, abs(between_mm)), unit)
+    return volume, _clipped([clipped], values.size)
 
 
 def _volume(
@@ -258,33 +173,64 @@ def _volume(
     return Volume(np.ascontiguousarray(values, np.float32), grid, unit)
 
 
-def read_series(files: Sequence[Path], unit: str | None = None) -> Series:
+def _windows(header: Dataset, nuclide: str | None) -> list[str]:
+    """Return a warning when energy windows are stated and none holds a photon line of the radionuclide."""
+    outer = header.get("EnergyWindowInformationSequence") or [header]
+    ranges = [each for window in outer for each in window.get("EnergyWindowRangeSequence") or ()]
+    limits = [(number(r, "EnergyWindowLowerLimit") or 0.0, number(r, "EnergyWindowUpperLimit") or 0.0) for r in ranges]
+    lines = PHOTOPEAKS_KEV.get(nuclide or "", ())
+    if not limits or not lines or any(low <= line <= high for low, high in limits for line in lines):
+        return []
+    stated = ", ".join(f"{low:g}-{high:g}" for low, high in limits)
+    return [f"WARN energy window {stated} keV holds no line of {nuclide} ({', '.join(f'{e:g}' for e in lines)} keV)"]
+
+
+def _require_supported(header: Dataset, path: Path) -> str:
+    """Return the modality; DataError for enhanced multi-frame images and for kinds that are no PT, CT or NM."""
+    modality = str(header.get("Modality", ""))
+    if modality in KINDS and "SeriesInstanceUID" in header and (modality == "NM" or "NumberOfFrames" not in header):
+        return modality
+    got = getattr(header.get("SOPClassUID"), "name", None) or modality or "no modality"
+    raise DataError(
+        "not supported: this kind of image", where=Where(file=path.name, field="SOPClassUID"), got=got, code="THR-254",
+        expected="single-frame PT or CT, or NM", remedy="convert it to single-frame DICOM, or to NIfTI with a mapping",
+    )  # fmt: skip
+
+
+def _read(headers: list[Dataset], paths: list[Path], unit: str | None) -> Series:
+    """Return the series of headers with pixels; errors name one of `paths`, or no file when it may be any."""
+    if _require_supported(headers[0], paths[0]) == "NM":
+        if len(paths) > 1:
+            where = Where(file=paths[1].name)
+            raise DataError("an NM series has one file", where=where, got=len(paths), expected=1, code="THR-227")
+    else:
+        require_one_series(headers, paths)
+    unit = unit_of(headers[0], unit)
+    record = acquisition(headers, unit)
+    volume, notes = _frames(headers[0], paths[0], unit) if record.modality == "NM" else _stack(headers, paths, unit)
+    start = scan_start(headers) if record.start_h is not None else None
+    injection_h = None if start is None else (start - LONG_AGO).total_seconds() / 3600.0 - (record.start_h or 0.0)
+    return Series(volume, record, (*notes, *_windows(headers[0], record.radionuclide), *record.notes), injection_h)
+
+
+def read_series(files: Sequence[Path], unit: str | None = None, names: Mapping[Path, str] | None = None) -> Series:
     """Read the files of one series as a volume (LPS mm; Bq/mL, g/mL or HU) with its acquisition record.
 
-    `unit` states what NM values are when the camera writes no unit. DataError, GeometryError or UnitError names the
-    file.
+    `unit` states what NM values are when the camera writes no unit; `names` says how messages call the files (by
+    default by their own names). DataError, GeometryError or UnitError names the file; nothing else is raised.
     """
     paths = sorted(files)
     if not paths:
         raise DataError("series has no files", expected="at least one", code="THR-201")
-    headers = [read_header(path, pixels=True) for path in paths]
-    _require_one_series(headers, paths) if headers[0].get("Modality") != "NM" else None
+    shown = [Path((names or {}).get(path, path.name)) for path in paths]
+    headers = [read_header(path, pixels=True, name=name.name) for path, name in zip(paths, shown, strict=True)]
     try:
-        unit = unit_of(headers[0], unit)
-        record = acquisition(headers, unit)
+        return _read(headers, shown, unit)
     except TheradoseError as error:
-        raise _named(error, paths[0]) from error
-    if record.modality == "NM":
-        if len(paths) > 1:
-            raise DataError(
-                "an NM series has one file", where=Where(file=paths[1].name), got=len(paths), expected=1, code="THR-227"
-            )
-        return Series(_frames(headers[0], paths[0], unit), record, record.notes)
-    if record.modality not in WHOLE_SERIES or "NumberOfFrames" in headers[0]:
-        where = Where(file=paths[0].name, field="SOPClassUID")
-        got = getattr(headers[0].get("SOPClassUID"), "name", None)
+        error.at(file=shown[0].name)
+        raise
+    except DAMAGE as error:
         raise DataError(
-            "not supported: this kind of image", where=where, got=got, expected="PT, CT or NM", code="THR-254"
-        )
-    volume, notes = _stack(headers, paths, unit)
-    return Series(volume, record, (*notes, *record.notes))
+            "header makes no sense", where=Where(file=shown[0].name), got=type(error).__name__, code="THR-330",
+            remedy="export the series again",
+        ) from error  # fmt: skip

@@ -1,15 +1,17 @@
 """What lies in a folder of DICOM files: which series, which structure sets, and what was left aside and why."""
 
 from collections import defaultdict
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from pydicom.dataset import Dataset
 
-from theradose.errors import DataError, Where
+from theradose.errors import DataError, TheradoseError, Where
 from theradose.imaging.dicom import DAMAGE, read_header
 
 IMAGES = ("PT", "NM", "CT")
+STRUCTURES = ("RTSTRUCT", "SEG")
 SECONDARY = ("LOCALIZER", "MIP", "SCREEN SAVE", "PROJECTION IMAGE")
 PREAMBLE = 132
 
@@ -18,15 +20,18 @@ PREAMBLE = 132
 class Found:
     """The files of a folder by what they are; `ignored` gives a reason for every file left aside.
 
-    `series` maps SeriesInstanceUID to its files, `modality` to PT, NM or CT; `people` holds the patient identifiers,
-    to compare only.
+    `series` maps SeriesInstanceUID to its files, `modality` to PT, NM or CT; `structures` are RTSTRUCT and SEG, whose
+    modality `kinds` tells; `people` holds the patient identifiers, to compare only; `damaged` what cannot be read, with
+    the fault.
     """
 
     series: dict[str, list[Path]] = field(default_factory=lambda: defaultdict(list))
     modality: dict[str, str] = field(default_factory=dict)
     structures: list[Path] = field(default_factory=list)
+    kinds: dict[Path, str] = field(default_factory=dict)
     ignored: list[tuple[Path, str]] = field(default_factory=list)
     people: set[str] = field(default_factory=set)
+    damaged: list[tuple[Path, TheradoseError]] = field(default_factory=list)
 
 
 def _is_dicom(path: Path) -> bool:
@@ -45,33 +50,51 @@ def _why_aside(header: Dataset) -> str | None:
     return f"image type {aside[0]}" if aside else None
 
 
+def _add(found: Found, path: Path) -> None:
+    """Put a file where it belongs; DataError when it is a damaged DICOM file."""
+    if path.is_symlink():
+        found.ignored.append((path, "a link"))
+        return
+    try:
+        dicom = _is_dicom(path)
+    except DAMAGE as error:
+        raise DataError("file cannot be read", where=Where(file=path.name), got=type(error).__name__) from error
+    if not dicom:
+        if path.suffix.lower() == ".dcm":
+            raise DataError("DICOM file is damaged", where=Where(file=path.name), got="no DICM mark", code="THR-204")
+        found.ignored.append((path, "no DICOM file"))
+        return
+    header = read_header(path)
+    reason = _why_aside(header)
+    found.people.add(str(header.get("PatientID", "")))
+    series = str(header.get("SeriesInstanceUID", ""))
+    if header.get("Modality") in STRUCTURES:
+        found.structures.append(path)
+        found.kinds[path] = str(header.Modality)
+    elif reason is not None:
+        found.ignored.append((path, reason))
+    else:
+        found.series[series].append(path)
+        found.modality[series] = str(header.Modality)
+
+
+def sort_files(files: Iterable[Path]) -> Found:
+    """Sort files into image series, structure sets, damaged ones and the rest; links are not followed."""
+    found = Found()
+    for path in files:
+        try:
+            _add(found, path)
+        except TheradoseError as error:
+            found.damaged.append((path, error))
+    return found
+
+
 def find_series(root: Path) -> Found:
     """Sort the files under a folder into image series, structure sets and the rest.
 
     DataError when a DICOM file is damaged. Links are not followed.
     """
-    found = Found()
-    for path in sorted(p for p in root.rglob("*") if p.is_file() and not p.is_symlink()):
-        try:
-            dicom = _is_dicom(path)
-        except DAMAGE as error:
-            raise DataError("file cannot be read", where=Where(file=path.name), got=type(error).__name__) from error
-        if not dicom:
-            if path.suffix.lower() == ".dcm":
-                raise DataError(
-                    "DICOM file is damaged", where=Where(file=path.name), got="no DICM mark", code="THR-204"
-                )
-            found.ignored.append((path, "no DICOM file"))
-            continue
-        header = read_header(path)
-        reason = _why_aside(header)
-        found.people.add(str(header.get("PatientID", "")))
-        if header.get("Modality") == "RTSTRUCT":
-            found.structures.append(path)
-        elif reason is not None:
-            found.ignored.append((path, reason))
-        else:
-            series = str(header.get("SeriesInstanceUID", ""))
-            found.series[series].append(path)
-            found.modality[series] = str(header.Modality)
+    found = sort_files(p for p in sorted(root.rglob("*")) if p.is_symlink() or p.is_file())
+    for _, error in found.damaged:
+        raise error
     return found

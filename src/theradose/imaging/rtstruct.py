@@ -38,6 +38,14 @@ class Roi:
         """Tell whether nothing is left to fill."""
         return not self.contours
 
+    def draw(self, grid: Grid) -> tuple[np.ndarray, float]:
+        """Return the mask on a grid, (z, y, x) bool, and the volume that lies outside it, mL."""
+        return _raster(self, grid)
+
+    def volume_ml(self, grid: Grid) -> float:
+        """Return the area inside the contours times the slice thickness of `grid`, mL."""
+        return polygon_volume_ml(self, grid)
+
 
 @dataclass(frozen=True)
 class StructureSet:
@@ -81,12 +89,13 @@ def read_rtstruct(path: Path) -> StructureSet:
             int(item.ROINumber): str(item.get("ROIName", "")) for item in header.get("StructureSetROISequence") or ()
         }
         found = {int(i.ReferencedROINumber): _contours(i, path) for i in header.get("ROIContourSequence") or ()}
+        frame = first(header, "ReferencedFrameOfReferenceSequence")
+        series = first(first(frame, "RTReferencedStudySequence"), "RTReferencedSeriesSequence")
     except DAMAGE as error:
         raise DataError(
-            "structure set is damaged", where=Where(file=path.name), got=type(error).__name__, code="THR-204"
-        ) from error
-    frame = first(header, "ReferencedFrameOfReferenceSequence")
-    series = first(first(frame, "RTReferencedStudySequence"), "RTReferencedSeriesSequence")
+            "structure set is damaged", where=Where(file=path.name), got=type(error).__name__, code="THR-204",
+            remedy="export it again",
+        ) from error  # fmt: skip
     rois = tuple(Roi(number, name, *found.get(number, ((), 0))) for number, name in sorted(names.items()))
     return StructureSet(rois, str(series.get("SeriesInstanceUID", "")), str(frame.get("FrameOfReferenceUID", "")))
 
@@ -132,25 +141,19 @@ def _area(polygon: np.ndarray) -> float:
     return float(abs(np.dot(x, np.roll(y, -1)) - np.dot(y, np.roll(x, -1)))) / 2.0
 
 
-def _by_slice(roi: Roi, grid: Grid) -> dict[int, list[np.ndarray]]:
-    """Return the contours of each slice as (x, y) voxel indices; GeometryError when they lie between slices."""
+def _by_slice(roi: Roi, grid: Grid) -> tuple[dict[int, list[np.ndarray]], list[np.ndarray], float]:
+    """Return contours as (x, y) voxel indices: those of each slice, those between, and the largest gap, slices."""
     to_index = np.linalg.inv(grid.affine_lps())
     slices: dict[int, list[np.ndarray]] = defaultdict(list)
+    between: list[np.ndarray] = []
+    farthest = 0.0
     for points in roi.contours:
         index = np.column_stack([points, np.ones(len(points))]) @ to_index.T
         k = round(float(np.median(index[:, 2])))
         off = float(np.abs(index[:, 2] - k).max())
-        if off > OFF_PLANE:
-            raise GeometryError(
-                "contour lies between the slices of the image",
-                where=Where(field=f"structure {roi.number}"),
-                got=f"{off * grid.spacing_mm[2]:.2f} mm from the nearest slice",
-                expected=f"at most {OFF_PLANE * grid.spacing_mm[2]:.2f} mm",
-                remedy="give the series it was drawn on",
-                code="THR-222",
-            )
-        slices[k].append(index[:, :2])
-    return dict(slices)
+        farthest = max(farthest, off)
+        (slices[k] if off <= OFF_PLANE else between).append(index[:, :2])
+    return dict(slices), between, farthest
 
 
 def _signed_areas(contours: list[np.ndarray]) -> list[float]:
@@ -173,16 +176,31 @@ def _holds(polygon: np.ndarray, point: np.ndarray) -> bool:
 
 def polygon_volume_ml(roi: Roi, grid: Grid) -> float:
     """Return the area inside the contours times the slice thickness of `grid`, mL; contours must not cross."""
-    area = sum(sum(_signed_areas(contours)) for contours in _by_slice(roi, grid).values())
+    slices, between, _ = _by_slice(roi, grid)
+    area = sum(sum(_signed_areas(contours)) for contours in slices.values()) + sum(map(_area, between))
     return area * grid.voxel_ml
 
 
-def rasterise(roi: Roi, grid: Grid) -> np.ndarray:
-    """Return the mask of a structure on a grid, (z, y, x) bool; GeometryError when over 5 % lie outside it."""
+def _require_inside(roi: Roi, grid: Grid, part: float, between: bool, off: float) -> None:
+    """Raise GeometryError when more than 5 % of a structure is lost outside the image or between its slices."""
+    if part <= LARGEST_LOSS:
+        return
+    thickness_mm = grid.spacing_mm[2]
+    got = f"{off * thickness_mm:.2f} mm from the nearest slice" if between else f"{100 * part:.0f} % of it outside"
+    near, few = f"{OFF_PLANE * thickness_mm:.2f} mm", f"{100 * LARGEST_LOSS:g} %"
+    raise GeometryError(
+        "contour lies between the slices of the image" if between else "structure reaches out of the image",
+        where=Where(field=f"structure {roi.number}"), got=got, expected=f"at most {near if between else few}",
+        remedy="give the series it was drawn on", code="THR-222" if between else "THR-223",
+    )  # fmt: skip
+
+
+def _raster(roi: Roi, grid: Grid) -> tuple[np.ndarray, float]:
+    """Return the mask of a structure and its volume outside the image or between slices, mL; as `rasterise`."""
     nz, ny, nx = grid.shape_zyx
     mask = np.zeros(grid.shape_zyx, bool)
-    slices = _by_slice(roi, grid)
-    everything = lost = 0.0
+    slices, between, off = _by_slice(roi, grid)
+    everything = lost = float(sum(map(_area, between)))
     for k, contours in slices.items():
         area = abs(sum(_signed_areas(contours)))
         everything += area
@@ -193,13 +211,13 @@ def rasterise(roi: Roi, grid: Grid) -> np.ndarray:
         rim = np.vstack(contours)
         if rim.min() < 0 or rim[:, 0].max() > nx - 1 or rim[:, 1].max() > ny - 1:
             lost += max(0.0, area - float(whole.sum()))
-    if everything and lost > LARGEST_LOSS * everything:
-        raise GeometryError(
-            "structure reaches out of the image",
-            where=Where(field=f"structure {roi.number}"),
-            got=f"{100 * lost / everything:.0f} % of its volume outside",
-            expected=f"at most {100 * LARGEST_LOSS:g} %",
-            remedy="give the series it was drawn on",
-            code="THR-223",
-        )
-    return mask
+    _require_inside(roi, grid, lost / everything if everything else 0.0, bool(between), off)
+    return mask, lost * grid.voxel_ml
+
+
+def rasterise(roi: Roi, grid: Grid) -> np.ndarray:
+    """Return the mask of a structure on a grid, (z, y, x) bool.
+
+    GeometryError when over 5 % of it lie outside the image or between its slices.
+    """
+    return _raster(roi, grid)[0]

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from pydicom.dataset import Dataset
@@ -9,7 +10,10 @@ from pydicom.sequence import Sequence
 from pydicom.uid import ImplicitVRLittleEndian
 
 from theradose.imaging.dicom_writer import NOTICE, SOP_CLASSES, Scan, header, item, points
+from theradose.imaging.rtdose_reference import Reference
+from theradose.imaging.rtdose_reference import header as reference_header
 from theradose.imaging.volume import Volume
+from theradose.vocabulary import RESEARCH_USE_ONLY
 
 # Steps (row, column) to the right, down, left, up in a plane whose rows go down; each turns right from the last.
 STEPS = ((0, 1), (1, 0), (0, -1), (-1, 0))
@@ -71,36 +75,66 @@ def _contours(mask: Volume, label: int, references: list[Dataset]) -> list[Datas
     return made
 
 
+def _structures(
+    mask: Volume, names: Mapping[int, str], uids: tuple[str, str, str], references: list[Dataset]
+) -> dict[str, Any]:
+    """Return the fields of the structures of a mask (label -> name) on files; UIDs of frame, study and series."""
+    mask.require_unit("label")
+    frame, study, series = uids
+    on = item(SeriesInstanceUID=series, ContourImageSequence=Sequence(references))
+    of = item(
+        ReferencedSOPClassUID=STUDY_CLASS, ReferencedSOPInstanceUID=study, RTReferencedSeriesSequence=Sequence([on])
+    )
+    return {
+        "OperatorsName": "", "ApprovalStatus": "UNAPPROVED", "ReferencedFrameOfReferenceSequence": Sequence(
+            [item(FrameOfReferenceUID=frame, RTReferencedStudySequence=Sequence([of]))]
+        ),
+        "StructureSetROISequence": Sequence(
+            item(ROINumber=k, ReferencedFrameOfReferenceUID=frame, ROIName=name, ROIGenerationAlgorithm="AUTOMATIC")
+            for k, name in names.items()
+        ),
+        "ROIContourSequence": Sequence(
+            item(ReferencedROINumber=k, ContourSequence=Sequence(_contours(mask, k, references))) for k in names
+        ),
+        "RTROIObservationsSequence": Sequence(
+            item(ObservationNumber=k, ReferencedROINumber=k, RTROIInterpretedType="", ROIInterpreter="") for k in names
+        ),
+    }  # fmt: skip
+
+
+def _saved(made: Dataset, path: Path) -> Path:
+    """Write a structure set and return its file."""
+    # Explicit lengths of 16 bits end at 64 kB, some 4000 points.
+    made.file_meta.TransferSyntaxUID = ImplicitVRLittleEndian
+    made.save_as(path, enforce_file_format=True)
+    return path
+
+
 def write_rtstruct(mask: Volume, names: Mapping[int, str], scan: Scan, on: Scan, path: Path) -> Path:
     """Write the labels of a mask (label -> name) as structures on the image `on`, which has its grid; return the file.
 
     UnitError when the volume is no mask.
     """
-    mask.require_unit("label")
-    frame, references = on.uid("frame", on.visit), _references(on, len(mask.values))
-    series = item(SeriesInstanceUID=on.series, ContourImageSequence=Sequence(references))
-    study = item(
-        ReferencedSOPClassUID=STUDY_CLASS, ReferencedSOPInstanceUID=on.uid("study", on.visit),
-        RTReferencedSeriesSequence=Sequence([series]),
-    )  # fmt: skip
+    uids = (on.uid("frame", on.visit), on.uid("study", on.visit), on.series)
     made = header(
-        scan, 0, StructureSetLabel="VIRTUAL", StructureSetDescription=NOTICE, OperatorsName="",
+        scan, 0, StructureSetLabel="VIRTUAL", StructureSetDescription=NOTICE,
         StructureSetDate=scan.start.strftime("%Y%m%d"), StructureSetTime=scan.start.strftime("%H%M%S"),
-        ApprovalStatus="UNAPPROVED", ReferencedFrameOfReferenceSequence=Sequence(
-            [item(FrameOfReferenceUID=frame, RTReferencedStudySequence=Sequence([study]))]
-        ),
-        StructureSetROISequence=Sequence(
-            item(ROINumber=k, ReferencedFrameOfReferenceUID=frame, ROIName=name, ROIGenerationAlgorithm="AUTOMATIC")
-            for k, name in names.items()
-        ),
-        ROIContourSequence=Sequence(
-            item(ReferencedROINumber=k, ContourSequence=Sequence(_contours(mask, k, references))) for k in names
-        ),
-        RTROIObservationsSequence=Sequence(
-            item(ObservationNumber=k, ReferencedROINumber=k, RTROIInterpretedType="", ROIInterpreter="") for k in names
-        ),
+        **_structures(mask, names, uids, _references(on, len(mask.values))),
     )  # fmt: skip
-    # Explicit lengths of 16 bits end at 64 kB, some 4000 points.
-    made.file_meta.TransferSyntaxUID = ImplicitVRLittleEndian
-    made.save_as(path, enforce_file_format=True)
-    return path
+    return _saved(made, path)
+
+
+def attach_rtstruct(
+    mask: Volume, names: Mapping[int, str], reference: Reference, path: Path, *, what: str, content: str
+) -> Path:
+    """Write the labels of a mask (label -> name) as structures in the study and frame of a reference; return the file.
+
+    `what` and `content` as for a dose map. UnitError when the volume is no mask.
+    """
+    files = [item(ReferencedSOPClassUID=kind, ReferencedSOPInstanceUID=uid) for kind, uid in reference.files]
+    fields = _structures(mask, names, (reference.frame, reference.study, reference.series), files)
+    fields |= {
+        "StructureSetLabel": "VIRTUAL" if reference.virtual else "RESEARCH", "StructureSetDate": "",
+        "StructureSetTime": "", "StructureSetDescription": NOTICE if reference.virtual else RESEARCH_USE_ONLY,
+    }  # fmt: skip
+    return _saved(reference_header(reference, "RTSTRUCT", what, content, **fields), path)

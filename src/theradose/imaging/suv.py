@@ -70,6 +70,21 @@ def expected_activity_mbq(sidecar: Mapping[str, Any], administered_mbq: float) -
     return administered_mbq * decay_factor(half_life_h, start_h) / image_to_start
 
 
+def require_weight(weight_kg: float, where: Where, remedy: str) -> float:
+    """Return a body weight (kg); UnitError when it is missing (0, NaN) or nobody has it."""
+    low, high = QUANTITIES["weight_kg"].low or 0.0, QUANTITIES["weight_kg"].high or np.inf
+    if low <= weight_kg <= high:
+        return weight_kg
+    raise UnitError(
+        "body weight is missing or cannot be right",
+        where=where,
+        got=f"{weight_kg:g}",
+        expected=f"{low:g} to {high:g} kg",
+        remedy=f"looks like g; {remedy}" if low <= weight_kg / 1000.0 <= high else remedy,
+        code="THR-211",
+    )
+
+
 def to_suv(pet: Volume, sidecar: Mapping[str, Any], weight_kg: float) -> Volume:
     """Return a PET (Bq/mL) as SUV by body weight, unit g/mL, float32; an image in g/mL is returned as it is.
 
@@ -80,16 +95,7 @@ def to_suv(pet: Volume, sidecar: Mapping[str, Any], weight_kg: float) -> Volume:
     if pet.unit == SUV_UNIT:
         return pet
     pet.require_unit("Bq/mL", "PET")
-    low, high = QUANTITIES["weight_kg"].low or 0.0, QUANTITIES["weight_kg"].high or np.inf
-    if not low <= weight_kg <= high:
-        raise UnitError(
-            "body weight is missing or cannot be right",
-            where=Where(field="weight_kg"),
-            got=f"{weight_kg:g}",
-            expected=f"{low:g} to {high:g} kg",
-            remedy="correct weight_kg in participants.tsv",
-            code="THR-211",
-        )
+    require_weight(weight_kg, Where(field="weight_kg"), "correct weight_kg in participants.tsv")
     reference_mbq = expected_activity_mbq(sidecar, injected_mbq(sidecar))
     per_unit = weight_kg * 1e3 / (reference_mbq * 1e6)
     return pet.with_values((pet.values * per_unit).astype(np.float32), SUV_UNIT)

@@ -12,6 +12,7 @@ from theradose.cohort.virtual.observables import Clinic
 from theradose.cohort.virtual.tier_one import TierOne, tier_one
 
 N, NOISE = 9000, 0.2
+CLIMBERS = 12_000
 LEFT = N / 3  # patients that judge
 TOLERANCE = 3 / np.sqrt(2 * LEFT)  # three relative standard errors of a standard deviation: 3.9 %
 CLINIC = Clinic(("north", "south"), 8.0, "xue_like")
@@ -61,13 +62,13 @@ def test_the_step_from_log_to_dose_is_the_best_one() -> None:
 
 
 @cache
-def cohort(patients: int = N) -> TierOne:
-    return tier_one(8, patients, ligand="psma", radionuclide="Lu-177", texture_coupling=0.0, difficulty="xue_like")
+def cohort() -> TierOne:
+    return tier_one(8, CLIMBERS, ligand="psma", radionuclide="Lu-177", texture_coupling=0.0, difficulty="xue_like")
 
 
 @cache
-def steps(organ: str, patients: int = N) -> dict[str, Asymptote]:
-    return ladder(cohort(patients), organ, CLINIC, 8)
+def steps(organ: str) -> dict[str, Asymptote]:
+    return ladder(cohort(), organ, CLINIC, 8)
 
 
 @pytest.mark.parametrize("organ", ["kidneys", "marrow"])
@@ -88,10 +89,9 @@ def test_price_of_the_missing_time_points() -> None:
 
 def test_bad_pet_shows_on_the_ladder() -> None:
     # Scatter of the marrow on PET, mean of two centres, of which shrinking wins a little back (uptake spreads by 0.29).
-    scatter, patients = (0.0604**2 + 0.0925**2) / 2, 18_000
-    found = steps("marrow", patients)
+    scatter, found = (0.0604**2 + 0.0925**2) / 2, steps("marrow")
     gain = found["table"].log_sd ** 2 - found["perfect_pet"].log_sd ** 2
-    error = 2 * found["table"].log_sd * np.sqrt(scatter / (patients / 3))
+    error = 2 * found["table"].log_sd * np.sqrt(scatter / (CLIMBERS / 3))
     assert gain == pytest.approx(scatter * 0.29**2 / (0.29**2 + scatter), abs=3 * error)
     assert steps("kidneys")["table"].log_sd == pytest.approx(steps("kidneys")["perfect_pet"].log_sd, rel=0.005)
 
