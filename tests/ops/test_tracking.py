@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -141,6 +142,20 @@ def test_what_a_killed_run_left_is_marked(store):
     assert client.get_run(record["parent_run_id"]).info.status == "RUNNING"
     tracking.close_study(Path("tracking.json"))
     assert client.get_run(record["parent_run_id"]).info.status == "FINISHED"
+
+
+def test_a_run_killed_while_the_database_is_made_leaves_none_half_made(tmp_path):
+    program = f"from theradose.ops.tracking import _whole_database; _whole_database('sqlite:///{tmp_path}/mlflow.db')"
+    made = tmp_path / "mlflow.db.new"
+    with subprocess.Popen([sys.executable, "-c", program]) as first:
+        while not made.is_file() and first.poll() is None:
+            time.sleep(0.01)
+        first.kill()
+    assert not (tmp_path / "mlflow.db").is_file()
+    tracking._whole_database(f"{tracking.SQLITE}{tmp_path}/mlflow.db")  # what a resumed run does first
+    assert not made.is_file()
+    client = MlflowClient(f"{tracking.SQLITE}{tmp_path}/mlflow.db")
+    assert client.create_experiment("works")
 
 
 def test_a_lost_database_is_named_with_its_remedy(store, tmp_path):

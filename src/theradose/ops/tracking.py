@@ -142,6 +142,20 @@ def _parent(client: MlflowClient, experiment_id: str, study: str) -> str:
     return str(run.info.run_id)
 
 
+def _whole_database(uri: str) -> None:
+    """Make a missing database under another name and rename it, so that a killed run leaves none half made.
+
+    MLflow takes seconds to build its tables one by one, and refuses a database in which it was stopped.
+    """
+    path = Path(uri.removeprefix(SQLITE))
+    if not uri.startswith(SQLITE) or path.is_file():
+        return
+    made = path.with_name(f"{path.name}.new")
+    made.unlink(missing_ok=True)
+    MlflowClient(f"{SQLITE}{made}").search_experiments(max_results=1)
+    made.replace(path)
+
+
 def initialise(
     uri: str, *, study: str, title: str, settings: Mapping[str, Any], watched: Mapping[str, Path], out: Path
 ) -> dict[str, Any]:
@@ -150,6 +164,7 @@ def initialise(
     `watched` names files (data manifest, split) whose SHA-256 every later run carries as a tag.
     Runs that an earlier, killed study left running are marked KILLED.
     """
+    _whole_database(uri)
     client = MlflowClient(uri)
     experiment_id = _experiment(client, uri, study)
     parent = _parent(client, experiment_id, study)
