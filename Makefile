@@ -46,8 +46,8 @@ quick: env       ## the smallest whole study, in minutes
 resume: env      ## go on with a run that was killed (make resume CONFIG=...)
 	theradose resume --configfile $(CONFIG) --cores $(CORES)
 
-test: env        ## unit tests, architecture and workflow tests: seconds to a few minutes
-	pytest
+test: env        ## unit tests, architecture and workflow tests: a few minutes on two cores
+	pytest -n $(CORES) --dist loadfile
 
 test-all: env    ## the same and the slow ones: whole studies, kill -9, versions
 	pytest -m ""
