@@ -73,7 +73,11 @@ def floor_section(study: StudyResults) -> dict[str, Any] | None:
     limits, scores = study.table("limits"), study.table("limit_scores")
     if limits.empty:
         return None
-    against_truth = scores[scores["reference"] == "truth"]
+    place = {organ: i for i, organ in enumerate(sort_organs(scores["voi"]))}
+    against_truth = scores[scores["reference"] == "truth"].sort_values(
+        ["experiment", "voi"], key=lambda names: names.map(place).fillna(0.0) if names.name == "voi" else names,
+        ascending=[False, True], kind="stable",
+    )  # fmt: skip
     return {
         "lead": WHY, "scores": None if against_truth.empty else _scores(against_truth),
         "worlds": [_world(limits, reference) for reference in REFERENCES],
