@@ -29,7 +29,7 @@ class VirtualSettings(Section):
     imaged_cycles: Annotated[int, Field(ge=1, le=6)] = 1
     spacing_mm: Annotated[float, Field(ge=2, le=10)] = 8.0
     centres: tuple[Name, ...] = ("north", "south")
-    spect_times_h: tuple[Positive, ...] = (4.0, 24.0, 72.0, 168.0)
+    spect_times_h: Annotated[tuple[Positive, ...], Field(min_length=1)] = (4.0, 24.0, 72.0, 168.0)
     difficulty: Literal["xue_like", "hagmarker_like", "hard"] = "xue_like"
     texture_coupling: Fraction = 0.6
 

@@ -38,7 +38,7 @@ def images(data, virtual):
     """Write masks before therapy and a SPECT a cycle; return manifest rows."""
     rng, rows = np.random.default_rng(1), []
 
-    def add(patient, modality, session, volume, extra, time_h=None):
+    def add(patient, modality, session, volume, *, extra=None, time_h=None):
         path = data.image_file(patient, modality, session, time_h)
         write_volume(volume, path, extra)
         row = {"patient": patient, "session": session, "modality": modality, "time_h": time_h}
@@ -46,10 +46,10 @@ def images(data, virtual):
 
     for patient in ("v001", "v002"):
         labels = rng.choice([0, 5, 101], GRID.shape_zyx).astype(np.uint16)
-        add(patient, "mask", PRE, Volume(labels, GRID, "label"), {})
+        add(patient, "mask", PRE, Volume(labels, GRID, "label"))
     for patient, cycle in CYCLES:
         values = rng.uniform(0.0, 1e5, GRID.shape_zyx).astype(np.float32)
-        add(patient, "spect", f"ses-tx{cycle}", Volume(values, GRID, "Bq/mL"), about(virtual), 24.0)
+        add(patient, "spect", f"ses-tx{cycle}", Volume(values, GRID, "Bq/mL"), extra=about(virtual), time_h=24.0)
     return rows
 
 

@@ -14,10 +14,8 @@ from theradose.cohort.importer import AS_DECLARED, import_dicom
 from theradose.cohort.intake import intake_faults
 from theradose.cohort.layout import Dataset
 from theradose.cohort.raw_files import verify_raw
-from theradose.cohort.structures import known_label, labels_by_number, labels_of
 from theradose.errors import DataError
 from theradose.imaging.nifti import read_sidecar
-from theradose.imaging.rtstruct import Roi
 
 SHAPE = (6, 20, 24)
 
@@ -283,7 +281,9 @@ def test_a_patient_in_quarantine_can_be_imported_again(hospital, tmp_path) -> No
     inner_slice(folder / "c").unlink()
     assert import_dicom(folder, data.root, patient="p001", decay_reference="scan_start").quarantined
     inner_slice(folder / "c").write_bytes(lost)
-    assert not import_dicom(folder, data.root, patient="p001", decay_reference="scan_start").quarantined
+    lines = import_dicom(folder, data.root, patient="p001", decay_reference="scan_start")
+    assert lines[0].startswith("NOTE 1 files differ from those of the last import: ct-01_0")
+    assert not lines.quarantined
     assert data.participants()["patient"].tolist() == ["p001"]
     assert len(data.rows("p001", "ct")) == 1
     assert intake_faults(data).query("severity == 'ERROR'").empty
@@ -323,31 +323,3 @@ def test_files_that_are_still_arriving_stop_the_import(hospital, tmp_path, monke
     with pytest.raises(DataError, match=r"THR-332 .* file other_0001\.txt"):
         import_dicom(folder, tmp_path / "data", patient="p001", decay_reference="scan_start")
     assert not (tmp_path / "data" / "manifest.tsv").exists()
-
-
-def roi(number, name):
-    return Roi(number, name, (np.zeros((3, 3)),), 0)
-
-
-def test_lesions_keep_their_own_numbers_and_others_follow_in_natural_order() -> None:
-    names = ["lesion_05", "lesion_100", "tumour 10", "tumour 9", "Kidney_L", "lesion_01"]
-    labels = labels_of([[roi(i, name) for i, name in enumerate(names)]])
-    assert labels == {
-        "lesion 05": 105, "lesion 100": 200, "tumour 9": 102, "tumour 10": 103, "kidney left": 5, "lesion 01": 101,
-    }  # fmt: skip
-
-
-def test_ten_structures_of_one_name_are_ten_lesions() -> None:
-    rois = [roi(i, "Met") for i in range(1, 11)]
-    labels = labels_of([rois])
-    assert sorted(labels.values()) == list(range(101, 111))
-    assert labels_by_number(rois, labels) == {i: 100 + i for i in range(1, 11)}
-
-
-@pytest.mark.parametrize(
-    ("name", "label"),
-    [("Kidney_L", 5), ("left kidney", 5), ("KIDNEY RT", 6), ("Liver", 7), ("Parotid gland right", 10),
-     ("parotid_l", 9), ("lesion1 liver R lobe", None), ("Body", None)],
-)  # fmt: skip
-def test_organ_names_as_people_write_them(name, label) -> None:
-    assert known_label(name) == label

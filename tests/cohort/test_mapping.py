@@ -144,6 +144,20 @@ def test_several_pets_before_therapy_keep_their_times(source, tmp_path) -> None:
     assert [re.sub(r".*_(time-\d+h)_.*", r"\1", file) for file in files] == ["time-004h", "time-010h", "time-019h"]
 
 
+def test_masks_and_sessions_of_the_house_keep_labels_and_cycles(tmp_path) -> None:
+    mask = np.zeros((4, 5, 6), np.uint16)
+    mask[1, 1, 1], mask[2, 2, 2] = 105, 200
+    for session in ("ses-tx1", "ses-tx2"):
+        stem = f"in/sub-v001/sub-v001_{session}_time-024h"
+        write(tmp_path / f"{stem}_spect.nii.gz", np.arange(120, dtype=np.float32).reshape(4, 5, 6))
+        write(tmp_path / f"{stem}_dseg.nii.gz", mask)
+    propose_mapping(tmp_path / "in", tmp_path / "m.tsv")
+    data = Dataset(tmp_path / "data")
+    assert not import_mapping(tmp_path / "in", data.root, tmp_path / "m.tsv").quarantined
+    assert data.rows("v001", "spect")["session"].tolist() == ["ses-tx1", "ses-tx2"]
+    assert set(np.unique(data.load_one("v001", "mask", "ses-tx2").values)) == {0, 105, 200}
+
+
 def test_two_masks_of_one_session_are_merged(source, tmp_path) -> None:
     mask = np.zeros((5, 6, 7), np.uint8)
     mask[0, 0, 0] = mask[1, 2, 3] = 1

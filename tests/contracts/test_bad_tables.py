@@ -74,7 +74,8 @@ def good(tmp_path_factory):
 
     for seed, patient in enumerate(PATIENTS_IN):
         rng = np.random.default_rng(seed)
-        spread = rng.random(GRID.shape_zyx) * 1e6 / GRID.voxel_ml / (0.5 * np.prod(GRID.shape_zyx))
+        shares = rng.random(GRID.shape_zyx) * np.where(labels() > 0, 8.0, 1.0)
+        spread = shares / shares.sum() * 1e6 / GRID.voxel_ml
         add(patient, "pet", "ses-pre", 1.0, values=spread * 60, extra=emission("Ga-68", 150.0, 1.0))
         add(patient, "ct", "ses-pre", np.nan, values=rng.normal(0, 50, GRID.shape_zyx), unit="HU")
         add(patient, "mask", "ses-pre", np.nan, values=labels(), unit="label")

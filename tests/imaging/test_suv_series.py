@@ -127,6 +127,18 @@ def test_a_folder_of_several_series(write, tmp_path, dicom_maker) -> None:
     assert aside == ["left aside, image type MIP: 1"]
 
 
+def test_damaged_files_are_left_aside_when_others_are_whole(write, tmp_path) -> None:
+    files = write()
+    for n, path in enumerate(files):
+        path.write_bytes(b"broken")
+        if n == 0:
+            (answer,), aside = suv_of_folder(tmp_path)
+            assert said(answer, "4 of 5 slices")
+            assert aside == ["left aside, WARN DICOM file is damaged: 1"]
+    with pytest.raises(DataError, match=r"THR-204 .* file \d+.dcm"):
+        suv_of_folder(tmp_path)
+
+
 def test_a_folder_without_pet(tmp_path, dicom_maker) -> None:
     with pytest.raises(DataError, match=r"THR-299 .* no DICOM files"):
         suv_of_folder(tmp_path)

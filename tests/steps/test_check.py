@@ -45,7 +45,7 @@ def images_of(seed):
     voxel_ml = GRID.voxel_ml
 
     def spread(mbq):
-        values = rng.random(GRID.shape_zyx)
+        values = rng.random(GRID.shape_zyx) * np.where(labels() > 0, 8.0, 1.0)
         return (values / values.sum() * mbq * 1e6 / voxel_ml).astype(np.float32)
 
     rows = [

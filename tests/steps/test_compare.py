@@ -33,6 +33,7 @@ def study(folder: Path, leak: float) -> Namespace:
         for name, said in (("population_mean", np.full(60, 0.45)), ("mlp", best ** (1 - leak) * truth**leak))
     )  # fmt: skip
     write_table(predictions, folder / "E" / "predictions.tsv", PREDICTIONS)
+    (folder / "E" / "experiment.json").write_text('{"kind": "organ_dose"}', encoding="utf-8")
     oracle = pd.DataFrame({**same, "predicted_gy_per_gbq": best, "expected_ape": 13.5, "log_sd": SPREAD})
     write_table(oracle, folder / "limit" / "oracle.tsv", ORACLE)
     rows = [("planted", SPREAD), ("label", np.hypot(SPREAD, 0.05))]

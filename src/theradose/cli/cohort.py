@@ -15,7 +15,7 @@ Ligand = Annotated[str, typer.Option(help="psma or dotatate.")]
 Radionuclide = Annotated[str, typer.Option(help="Radionuclide of the therapy.")]
 Difficulty = Annotated[str, typer.Option(help="xue_like, hagmarker_like or hard.")]
 Coupling = Annotated[float, typer.Option(help="Correlation of texture and half-life, 0 to 1.")]
-Seed = Annotated[int, typer.Option(help="The same seed gives the same patients.")]
+Seed = Annotated[int, typer.Option(min=0, help="The same seed gives the same patients.")]
 TARGETS = ("dose", "kidney_toxicity", "xerostomia", "marrow_toxicity", "response", "impairment", "latency")
 
 
@@ -29,6 +29,14 @@ def _known(what: str, value: str, names: Any) -> None:
         )
 
 
+def _require(good: bool, what: str, got: Any, expected: str, code: str = "impossible_value") -> None:
+    """Refuse a number or a place that cannot be right."""
+    from theradose.errors import SettingsError
+
+    if not good:
+        raise SettingsError(what, got=got, expected=expected, code=code)
+
+
 def _with_images(to: Path | None, virtual: dict[str, Any], radionuclide: str, seed: int) -> None:
     """Write a data set with images and its truth beside it."""
     from argparse import Namespace
@@ -38,11 +46,14 @@ def _with_images(to: Path | None, virtual: dict[str, Any], radionuclide: str, se
     from theradose.settings import parse_settings, to_json
     from theradose.steps.simulate import run
 
-    if to is None:
-        raise SettingsError("patients with images need a folder", got="no --to", remedy="--to data/<name>")
+    if to is None or (to.exists() and (not to.is_dir() or any(to.iterdir()))):
+        got = "no --to" if to is None else f"{to.name}, which is there and not empty"
+        raise SettingsError(
+            "patients with images need a new folder", got=got, remedy="--to data/<name>", code="to_taken"
+        )
     settings = to_json(CohortSettings(name=to.name, virtual=parse_settings(VirtualSettings, virtual)))
-    truth = Path("truth") / to.name if to.parent.name == "data" else to.with_name(f"{to.name}-truth")
-    run(Namespace(settings=settings, radionuclide=radionuclide, seed=seed, workers=1, out_data=to, out_truth=truth))
+    beside = to.parent.parent / "truth" / to.name if to.parent.name == "data" else to.with_name(f"{to.name}-truth")
+    run(Namespace(settings=settings, radionuclide=radionuclide, seed=seed, workers=1, out_data=to, out_truth=beside))
 
 
 def simulate(
@@ -61,6 +72,7 @@ def simulate(
     """Make virtual patients: tens of thousands without images in seconds, or a data set with images."""
     with refusal(as_json):
         about = {"ligand": ligand, "difficulty": difficulty, "texture_coupling": texture_coupling}
+        _require(0 <= texture_coupling <= 1, "texture coupling cannot be right", texture_coupling, "0 to 1")
         if tier == 2:
             _with_images(to, {**about, "patients": n, "spacing_mm": spacing_mm}, radionuclide, seed)
             return
@@ -70,6 +82,10 @@ def simulate(
 
         _known("ligand", ligand, LIGANDS)
         _known("difficulty", difficulty, DIFFICULTY)
+        usable = to is None or (to.suffix == ".parquet" and to.parent.is_dir() and not to.is_dir())
+        _require(
+            usable, "file of tier 1 cannot be written", to, "a .parquet in a folder that is there", "no_such_place"
+        )
         table = tier_one(seed, n, radionuclide=radionuclide, **about).table()  # type: ignore[arg-type]
         if to:
             table.to_parquet(to, index=False)
@@ -98,6 +114,9 @@ def _dose(world: "World", organ: str, patients: int, label_log_sd: float) -> tup
     budget = closed_form(world, organ, "table")
     ladder = {name: 100 * one.mape for name, one in oracle_ladder(world, organ, patients).items()}
     lines = [f"  {r['information']:<7}{r['way']:<13}s {r['log_sd']:.4f}   MAPE {r['mape']:5.2f} %" for r in rows]
+    lines += [
+        f"PET as measured on voxels of {world.clinic.grid_mm():g} mm; budget and ladder against the planted truth"
+    ]
     lines += ["budget (sd of log dose): " + ", ".join(f"{name} {part:.3f}" for name, part in budget.items())]
     lines += ["ladder (MAPE left, %): " + ", ".join(f"{name} {left:.1f}" for name, left in ladder.items())]
     return {"limits": rows, "budget": budget, "ladder_mape": ladder}, lines
@@ -117,7 +136,7 @@ def limit(
         str, typer.Option(help="planted, or label: doses from SPECT, see --label-log-sd.")
     ] = "planted",
     label_log_sd: Annotated[float, typer.Option(help="Log error of the label; 0.13 is published for 3 SPECTs.")] = 0.13,
-    patients: Annotated[int, typer.Option(min=600, help="Patients without images to learn from.")] = 60000,
+    patients: Annotated[int, typer.Option(min=1500, help="Patients without images to learn from.")] = 60000,
     seed: Seed = 20260115,
     as_json: Json = False,
 ) -> None:
@@ -135,11 +154,16 @@ def limit(
             ("reference", reference, ("planted", "label")), *(("centre", name, CENTRES) for name in names),
         ):  # fmt: skip
             _known(what, value, known)
+        _require(0 <= texture_coupling <= 1, "texture coupling cannot be right", texture_coupling, "0 to 1")
+        _require(0 <= label_log_sd < 2, "log error of the label cannot be right", label_log_sd, "0 to 2")
+        _require(1 <= spacing_mm <= 16, "voxel size cannot be right", spacing_mm, "1 to 16 mm")
+        plain = target == "dose" or reference == "planted"
+        _require(plain, "outcomes happen, they have no label", reference, "--reference planted", "no_label")
         world = World(ligand, radionuclide, texture_coupling, Clinic(names, spacing_mm, difficulty), seed)
         if target == "dose":
             found, lines = _dose(world, organ, patients, label_log_sd if reference == "label" else 0.0)
         else:
-            found = outcome_limits(world)[target]
+            found = outcome_limits(world, patients=patients // 3)[target]
             lines = [f"  {name:<28}{value:8.3f}" for name, value in found.items()]
     about = {"virtual": True, "target": target, "organ": organ, "ligand": ligand, "difficulty": difficulty}
     head = f"VIRTUAL patients, {ligand}, {difficulty}: limit of {target}" + (f" of {organ}" if target == "dose" else "")

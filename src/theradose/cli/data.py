@@ -30,10 +30,15 @@ def import_data(
     ] = "lesion_01",
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Add images to a data set: Bq/mL, hours after injection, masks; no names, dates or identifiers are kept."""
+    """Add images to a data set: Bq/mL, hours after injection, masks; no names, dates or identifiers are kept.
+
+    Ends with code 3 when something of a patient could not be used: that patient is in quarantine.
+    """
     from theradose.cohort.importer import import_dicom
+    from theradose.cohort.intake import Imported
     from theradose.cohort.mapping import import_mapping, propose_mapping
 
+    lines: list[str]
     with refusal(as_json):
         if propose is not None:
             lines = propose_mapping(source, propose, pet_units=pet_units, mask_label=mask_label)
@@ -45,7 +50,10 @@ def import_data(
             lines = import_dicom(
                 source, to, patient=patient, centre=centre, decay_reference=decay_reference, nm_unit=nm_unit
             )
-    print(json.dumps({"lines": lines}) if as_json else "\n".join(lines))
+    quarantined = lines.quarantined if isinstance(lines, Imported) else ()
+    print(json.dumps({"lines": lines, "quarantined": quarantined}) if as_json else "\n".join(lines))
+    if quarantined:
+        raise typer.Exit(EXIT_QUARANTINED)
 
 
 def check_data(

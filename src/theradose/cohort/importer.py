@@ -51,8 +51,8 @@ class _Job:
 
     def refuse(self, name: str, error: TheradoseError) -> None:
         """Note that a series, structure set or file (by our name) cannot be used."""
-        self.fault(name, error)
         faulty = self.series.get(name) or [path for path, own in self.raw.names.items() if own == name]
+        self.fault(name if name in self.series else self.raw.shown()[faulty[0]], error)
         self.raw.set_use(faulty, f"not usable: {error.code}")
 
     def warn(self, message: str) -> None:
@@ -168,7 +168,7 @@ def _add_masks(job: _Job, placed: list[Placed]) -> list[Path]:
         name = job.raw.names[file]
         try:
             on, warning = _partner(structures, placed)
-            mask, about = _drawn(structures, on, labels, Where(file=name))
+            mask, about = _drawn(structures, on, labels, Where())
             time_h = None if on.session == PRE and not on.timed else on.time_h
             job.intake.add_image(job.patient, "mask", mask, session=on.session, time_h=time_h, timed=on.timed)
         except TheradoseError as error:
@@ -228,6 +228,7 @@ def import_dicom(
         job = _Job(patient, intake, sort_files(files))
         _require_one_patient(job.found)
         _named(job)
+        job.lines += job.raw.since(intake.data, patient)
         placed, warnings = place(_read_all(job, nm_unit), job.refuse)
         for warning in warnings:
             job.warn(warning)

@@ -18,6 +18,7 @@ import pandas as pd
 from theradose.cohort.intake import Imported, Intake
 from theradose.cohort.layout import PRE, Dataset
 from theradose.cohort.mapping_rows import image_of, labels_in, merged
+from theradose.cohort.participants import shown
 from theradose.cohort.raw_files import RawFiles, accounting, opened
 from theradose.columns import TEXT, Column, Schema
 from theradose.errors import DataError, TheradoseError, Where
@@ -64,10 +65,11 @@ def _proposed_row(path: Path, source: Path, pet_units: str) -> dict[str, Any] | 
     relative = path.relative_to(source)
     owner = relative.parts[0] if len(relative.parts) > 1 else re.split(r"[_.]", path.name)[0]
     time = re.search(r"time-(\d+(?:\.\d+)?)h", path.name)
+    session = re.search(r"_(ses-(?:pre|tx[1-9][0-9]?))_", path.name)
     units = {"pet": pet_units, "ct": "HU", "spect": "Bq/mL"}.get(image_kind or "", "")
     return {
         "patient": re.sub(r"[^A-Za-z0-9_-]", "-", owner.removeprefix("sub-")),
-        "session": "ses-tx1" if image_kind == "spect" or time else PRE,
+        "session": session[1] if session else "ses-tx1" if image_kind == "spect" or time else PRE,
         "modality": "mask" if is_mask else image_kind,
         "time_h": float(time[1]) if time else math.nan,
         "file": relative.as_posix(),
@@ -99,7 +101,7 @@ def propose_mapping(
     """Write a mapping table for the NIfTI files under a folder, to be reviewed; return lines on what was left aside.
 
     Patients are the first folders, kinds come from words in file names. `pet_units` fills in what no name tells;
-    `mask_label` is the VOI of masks (leave empty for masks with several labels).
+    `mask_label` is the VOI of masks (empty: they hold labels, as files named `_dseg` always do).
     """
     files = sorted(p for p in source.rglob("*.nii*") if p.is_file() and p.name.endswith((".nii", ".nii.gz")))
     proposed = [(path, _proposed_row(path, source, pet_units)) for path in files]
@@ -114,7 +116,8 @@ def propose_mapping(
             "folder holds no NIfTI images to map", where=Where(file=source.name), expected=".nii or .nii.gz"
         )
     table = pd.DataFrame(rows).drop(columns="image").sort_values(["patient", "modality", "file"], ignore_index=True)
-    table["label"] = np.where(table["modality"] == "mask", mask_label, "")
+    one_voi = (table["modality"] == "mask") & ~table["file"].str.contains(r"_dseg\.nii")
+    table["label"] = np.where(one_voi, mask_label, "")
     for name in ("weight_kg", "height_cm", "administered_mbq"):
         table[name] = math.nan
     table["centre"] = "unknown"
@@ -139,8 +142,9 @@ def _clinical(rows: pd.DataFrame) -> dict[str, object]:
         if len(stated) > 1:
             where = Where(patient=str(rows["patient"].iloc[0]), field=name)
             raise DataError(
-                "mapping contradicts itself", where=where, got=stated, expected="one value a patient", code="THR-233"
-            )
+                "mapping contradicts itself", where=where, got=", ".join(shown(str(value)) for value in stated),
+                expected="one value a patient", remedy="write one value into all rows of the patient", code="THR-233",
+            )  # fmt: skip
         if stated:
             values[name] = stated[0]
     return values
@@ -224,7 +228,7 @@ def _add_patient(job: _Job, rows: pd.DataFrame, mapping: Path) -> None:
     try:
         job.intake.add_patient(job.patient, _clinical(rows))
     except DataError as error:
-        job.intake.fault(job.patient, error, mapping.name)
+        job.intake.fault(job.patient, error, "mapping")
         job.intake.add_patient(job.patient, {})
     is_mask = rows["modality"] == "mask"
     job.add_images(rows[~is_mask], job.add_masks(rows[is_mask]))

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from theradose.cohort.counts import COUNTS
+from theradose.cohort.participants import shown
 from theradose.cohort.structures import MASK_TYPE
 from theradose.errors import DataError, GeometryError, UnitError, Where
 from theradose.imaging.nifti import read_sidecar, read_volume, sidecar
@@ -31,6 +32,11 @@ ALLOWED_KEYS = (
     "RecoveryCorrection",
 )  # fmt: skip
 CLIPPED = 3  # voxels at the largest number of a type that scaling to the maximum may put there
+
+
+def _cell(cell: object) -> str:
+    """Return a cell as a message may show it: a unit of the house or a number, for other words may name a person."""
+    return str(cell) if str(cell) in UNITS else shown(str(cell)) if str(cell) else "an empty cell"
 
 
 def _safe_path(source: Path, file: str) -> Path:
@@ -79,7 +85,7 @@ def image_of(source: Path, row: "pd.Series[Any]", masks: list[Volume]) -> tuple[
     if unit not in UNITS_OF[str(row["modality"])]:
         names = [name for name, (known, _) in UNITS.items() if known in UNITS_OF[str(row["modality"])]]
         raise UnitError(
-            "unit of the image is not stated", where=where, got=repr(row["units"]), expected=" or ".join(names),
+            "unit of the image is not stated", where=where, got=_cell(row["units"]), expected=" or ".join(names),
             remedy="fill in the column units of the mapping",
         )  # fmt: skip
     volume = read_volume(path, unit)
@@ -103,7 +109,7 @@ def _label(name: str, where: Where) -> int | None:
     raise DataError(
         "label is no VOI",
         where=where,
-        got=name,
+        got=_cell(name),
         expected=f"{LESION_PREFIX}01, or one of {', '.join(VOIS)}",
         code="THR-221",
     )

@@ -221,6 +221,9 @@ def _declared_mark(file: Path) -> str | None:
         declared = json.loads(beside.read_text(encoding="utf-8")).get(DECIMAL_MARK) if beside.is_file() else None
     except (ValueError, AttributeError) as error:
         raise DataError("sidecar is damaged", where=Where(file=beside.name), code="THR-203") from error
+    if declared not in (None, ".", ","):
+        where = Where(file=beside.name, field=DECIMAL_MARK)
+        raise DataError("decimal mark is unclear", where=where, got=declared, expected='"." or ","', code="THR-364")
     return None if declared is None else str(declared)
 
 

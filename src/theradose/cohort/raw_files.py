@@ -91,6 +91,13 @@ class RawFiles:
                 got=f"{len(changed)} changed files", remedy="wait until all files have arrived, then import again",
             )  # fmt: skip
 
+    def since(self, data: Dataset, patient: str) -> list[str]:
+        """Return a line when a patient was imported before, from files that were others."""
+        file = raw_file(data, patient)
+        before = set(read_table(file, RAW_FILES)["sha256"]) if file.is_file() else set(self.hashes.values())
+        new = [name for path, name in self.names.items() if self.hashes[path] not in before]
+        return [f"NOTE {len(new)} files differ from those of the last import: {', '.join(new[:5])}"] if new else []
+
     def rows(self) -> list[dict[str, object]]:
         """Return the rows of the table of raw files."""
         return [

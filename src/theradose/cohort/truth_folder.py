@@ -16,10 +16,12 @@ NOTE = "What virtual patients were built with. Only the steps that write it or j
 # The table marks a folder as well, so that a lost note opens nothing.
 SIGNS = (NOTE_FILE, "truth_voi.parquet")
 # What Python tells an audit hook of (docs.python.org/3/library/audit_events.html), and how many of the first arguments
-# may name files. What shutil, pathlib, pandas and nibabel do to files comes down to these.
+# may name files. What shutil, pathlib and nibabel do to files comes down to these; Parquet, which pandas opens unseen,
+# is read by `tables.read_table` alone, through Python's own open.
 EVENTS = {
     "open": 1, "os.listdir": 1, "os.scandir": 1, "os.chdir": 1, "os.truncate": 1, "os.remove": 1, "os.rmdir": 1,
     "os.rename": 2, "os.link": 2, "os.symlink": 2, "os.exec": 2, "os.posix_spawn": 2, "subprocess.Popen": 3,
+    "os.system": 1,
 }  # fmt: skip
 
 

@@ -13,6 +13,11 @@ WAYS = {"closed_form": "error budget", "asymptotic": "learned from many", "resim
 KNOWN = {"table": "numbers of a table", "log": "table and texture", "image": "everything before therapy"}
 REFERENCES = {"planted": "the planted truth", "label": "the label from SPECT"}
 PERCENT = "%"
+OUTCOME_SCORES = {
+    "auc_known": "AUC, all known", "auc_image": "AUC, before therapy", "brier_known": "Brier, all known",
+    "brier_image": "Brier, before therapy", "log_rmse_known": "RMSE of log latency, all known",
+    "log_rmse_image": "the same before therapy", "log_rmse_uncensored_known": "the same, uncensored alone",
+}  # fmt: skip
 VERDICTS = {LEAK: ("leak", "bad"), WARNING: ("better than possible by 2 standard errors", "warn")}
 WHY = (
     "Virtual patients. No model can know what the therapy will bring anew: drift of receptors since the PET, and that "
@@ -64,8 +69,10 @@ def _outcomes(limits: pd.DataFrame) -> Sheet:
         [Cell(words(target)), *(Cell(three(values[target, n]) if (target, n) in values else DASH) for n in names)]
         for target in dict.fromkeys(limits["target"])
     ]
-    heads = [Head("Outcome", number=False), *(Head(words(name)) for name in names)]
-    return Sheet(heads, rows, fold="Best possible scores on outcomes, from the planted chances of 20 000 patients")
+    heads = [Head("Outcome", number=False), *(Head(OUTCOME_SCORES.get(name, words(name))) for name in names)]
+    return Sheet(
+        heads, rows, fold="Best possible scores on outcomes, from planted chances; all known, or all before therapy"
+    )
 
 
 def floor_section(study: StudyResults) -> dict[str, Any] | None:

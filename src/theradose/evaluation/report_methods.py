@@ -61,6 +61,19 @@ def versions() -> dict[str, str]:
     }
 
 
+DENSITY_WORDS = {"labels": "", "ct": "Densities and masses were those of the CT numbers of each voxel. "}
+MAP_WORDS = {
+    "none": "the activity that the images show, without recovery correction",
+    "region_based": "images corrected voxel by voxel for recovery, region by region",
+}
+FIT_WORDS = {"shares": "", "voxel_fit": ", with a mono-exponential fit in each voxel, scaled to the TIA of its VOI"}
+SINGLE_WORDS = {
+    "population": "population half-life and",
+    "haenscheid": "population half-life, single scans Haenscheid's method, and",
+    "madsen": "population half-life, single scans Madsen's method, and",
+}
+
+
 def _cohort_words(study: StudyResults) -> str:
     """Return who was studied."""
     people = study.table("patients")
@@ -90,8 +103,8 @@ def _dosimetry_words(study: StudyResults) -> list[str]:
         "beside.",
         f"Time-activity curves were fitted by weighted least squares ({models}), with effective decay constants no "
         "smaller than the physical one; the model was chosen by "
-        "the corrected Akaike criterion among those with sufficiently certain parameters. Refused fits took a "
-        "declared population half-life and are marked.",
+        "the corrected Akaike criterion among those with sufficiently certain parameters. Refused fits took a declared "
+        f"{SINGLE_WORDS[settings.kinetics.single_time_point]} are marked.",
     ]
     if not study.organs.empty:
         found += [_dose_words(study), _uncertainty_words(study)]
@@ -107,8 +120,9 @@ def _dose_words(study: StudyResults) -> str:
     return (
         f"Absorbed dose was computed with the engine “{', '.join(names)}” (soft tissue of "
         f"{study.settings.dose.density_g_per_ml:g} g/mL, nuclear data from ICRP 107). {how} "
-        "The dose of an organ is the energy in its VOIs over their mass. The dose map was made from the activity that "
-        "the images show, without recovery correction."
+        f"{DENSITY_WORDS[study.settings.dose.density]}The dose of an organ is the energy in its VOIs over their mass. "
+        f"The dose map was made from {MAP_WORDS[study.settings.quantify.voxel_recovery]}"
+        f"{FIT_WORDS[study.settings.dose.tia_map]}."
     )
 
 

@@ -91,8 +91,8 @@ def _values(content: bytes, packed: bool) -> tuple[np.ndarray, np.ndarray]:
     """Return the numbers and the affine of a NIfTI file; one of DAMAGE when it is shorter than its header says."""
     raw = gzip.decompress(content) if packed else content
     image = nib.Nifti1Image.from_bytes(raw)
-    header = image.header
-    needed = int(header.get_data_offset()) + math.prod(image.shape) * int(header.get_data_dtype().itemsize)
+    start = int(image.dataobj.offset)  # type: ignore[attr-defined]
+    needed = start + math.prod(image.shape) * int(image.header.get_data_dtype().itemsize)
     if len(raw) < needed:
         raise EOFError(f"{len(raw)} of {needed} bytes")
     values = np.asanyarray(image.dataobj)

@@ -15,7 +15,7 @@ from pydicom.pixels import apply_modality_lut
 from theradose.errors import DataError, TheradoseError, Where
 from theradose.imaging.acquisition import first, number
 from theradose.imaging.dicom import DAMAGE, read_header
-from theradose.imaging.dicom_folder import Found, find_series
+from theradose.imaging.dicom_folder import Found, sort_files
 from theradose.imaging.suv_factor import RADIO, Factor, suv_factor
 from theradose.imaging.suv_times import WORDS
 
@@ -155,11 +155,15 @@ def suv_of_folder(folder: Path) -> tuple[list[dict[str, Any]], list[str]]:
     """Return an answer for every PET series under a folder, and why files were left aside (with counts).
 
     An answer holds `refused` and `reason` instead of numbers when the series cannot be quantified; one that is not
-    attenuation-corrected names the series of its study that is. DataError when the folder holds no PET.
+    attenuation-corrected names the series of its study that is. DataError when the folder holds no PET, that of the
+    first damaged file when there are such; else these are left aside, too.
     """
-    found = find_series(folder)
-    aside = [f"left aside, {reason}: {count}" for reason, count in Counter(r for _, r in found.ignored).items()]
+    found = sort_files(p for p in sorted(folder.rglob("*")) if p.is_symlink() or p.is_file())
+    reasons = [*(reason for _, reason in found.ignored), *(f"WARN {error.what}" for _, error in found.damaged)]
+    aside = [f"left aside, {reason}: {count}" for reason, count in Counter(reasons).items()]
     answers = _answers(found)
+    if not answers and found.damaged:
+        raise found.damaged[0][1]
     if not answers:
         others = ", ".join(sorted(set(found.modality.values()))) or "; ".join(aside) or "no DICOM files"
         raise DataError("no PET series is here", got=others, expected="modality PT", code="THR-299")

@@ -19,8 +19,10 @@ def beside_limits(chosen: Namespace) -> pd.DataFrame:
     oracle, limits = (read_table(chosen.limits / f"{s.name}.tsv", s) for s in (ORACLE, LIMITS))
     spread = limits[limits["way"] == "resimulated"].set_index(["reference", "voi"])["log_sd"] ** 2
     label = np.sqrt(spread["label"] - spread["planted"]).to_dict()
-    files = [file.parent / "predictions.tsv" for file in chosen.metrics]
-    predictions = {file.parent.name: read_table(file, PREDICTIONS) for file in files if file.is_file()}
+    folders = [file.parent for file in chosen.metrics]
+    about = {folder: json.loads((folder / "experiment.json").read_text(encoding="utf-8")) for folder in folders}
+    judged = [folder for folder in folders if about[folder]["kind"] == "organ_dose"]
+    predictions = {folder.name: read_table(folder / "predictions.tsv", PREDICTIONS) for folder in judged}
     scores = limit_scores(predictions, oracle, label, chosen.seed)
     write_table(scores, chosen.out / "limit_scores.tsv", LIMIT_SCORES)
     return scores

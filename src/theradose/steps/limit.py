@@ -2,10 +2,10 @@
 
 from argparse import Namespace
 
-import numpy as np
 import pandas as pd
 
-from theradose.cohort.virtual.limits import LABEL, PLANTED, World, against_label, dose_limits, outcome_limits
+from theradose.cohort.virtual.limit_tables import label_log_sds, of_second_tier, of_world
+from theradose.cohort.virtual.limits import World, outcome_limits
 from theradose.cohort.virtual.observables import Clinic
 from theradose.cohort.virtual.oracle import habit_of, oracle_rows, possible_doses
 from theradose.evaluation.organ_dose import true_doses
@@ -16,26 +16,6 @@ from theradose.settings import from_json
 from theradose.steps.entry import arguments, start
 from theradose.tables import read_table, write_table
 from theradose.truth_schemas import LATENTS, LIMITS, ORACLE, OUTCOME_LIMITS, RECOVERY_CHECK
-
-
-def label_log_sds(recovery: pd.DataFrame) -> dict[str, float]:
-    """Return organ -> spread of log(label / truth), the error of the reference that SPECT gives."""
-    log_ratio = np.log1p(recovery["dose_error"]).groupby(recovery["organ"])
-    return {str(organ): float(spread) for organ, spread in log_ratio.std(ddof=1).fillna(0.0).items()}
-
-
-def of_world(world: World, organs: list[str], label_log_sd: dict[str, float], patients: int) -> pd.DataFrame:
-    """Return the limits of every organ against the planted truth and against labels."""
-    rows = []
-    for organ in organs:
-        planted = dose_limits(world, organ, patients)
-        sets = {PLANTED: planted, LABEL: against_label(planted, label_log_sd.get(organ, 0.0))}
-        for reference, found in sets.items():
-            for one in found:
-                row = {"information": one.information, "way": one.way, "log_sd": one.log_sd, "mape": 100 * one.mape}
-                rows.append({"voi": organ, "reference": reference, **row})
-        print(f"limit: {organ} done", flush=True)
-    return pd.DataFrame(rows)
 
 
 def of_patients(latents: pd.DataFrame, chosen: Namespace, virtual: VirtualSettings) -> pd.DataFrame:
@@ -61,7 +41,9 @@ def run(chosen: Namespace) -> None:
     world = World(virtual.ligand, chosen.radionuclide, virtual.texture_coupling, clinic, chosen.seed)
     spreads = label_log_sds(read_table(chosen.recovery, RECOVERY_CHECK))
     organs = [organ for organ in dict.fromkeys(oracle["voi"]) if organ in world.organs()]
-    write_table(of_world(world, organs, spreads, chosen.patients), chosen.out / "limits.tsv", LIMITS)
+    closed = virtual.kinetics == "closed_form"
+    limits = of_world(world, organs, spreads, chosen.patients) if closed else of_second_tier(oracle, spreads)
+    write_table(limits, chosen.out / "limits.tsv", LIMITS)
     found = outcome_limits(world, patients=chosen.patients // 3, cycles=virtual.planned_cycles)
     rows = [{"target": name, "score": score, "value": v} for name, own in found.items() for score, v in own.items()]
     write_table(pd.DataFrame(rows), chosen.out / "outcome_limits.tsv", OUTCOME_LIMITS)

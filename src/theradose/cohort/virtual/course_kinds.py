@@ -14,8 +14,8 @@ from theradose.cohort.virtual.ligands import LIGANDS
 from theradose.cohort.virtual.ode import Injection, solve_course
 
 PET_PEPTIDE_PART = 0.8
-"""Peptide of a PET injection over the therapy's median. Real PET has a tenth; but the densities of the ODE are set at the
-therapy's mass, and far below it glands and lesions would outshine the kidneys as they do in nobody."""
+"""Peptide of a PET injection over the therapy's median. Real PET has a tenth; but the densities of the ODE are set at
+the therapy's mass, and far below it glands and lesions would outshine the kidneys as they do in nobody."""
 
 PEPTIDE_LOG_SD = 0.3
 """Spread of the peptide of a therapy between productions; the design's range is 50 to 250 ug."""

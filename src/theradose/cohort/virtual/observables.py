@@ -32,8 +32,12 @@ class Clinic:
 
     def views(self, organ: str) -> list[PetView]:
         """Return what the PET of every centre shows of an organ, on the measured grid nearest to the clinic's."""
-        known = sorted({spacing for _, _, spacing in pet_views()}, key=lambda mm: abs(np.log(mm / self.spacing_mm)))
-        return [pet_views()[organ, name, known[0]] for name in self.centres]
+        return [pet_views()[organ, name, self.grid_mm()] for name in self.centres]
+
+    def grid_mm(self) -> float:
+        """Return the voxel size of the measured grid nearest to the clinic's, mm."""
+        known = {spacing for _, _, spacing in pet_views()}
+        return min(sorted(known), key=lambda mm: abs(np.log(mm / self.spacing_mm)))
 
 
 def seen_suv(cohort: TierOne, organ: str, clinic: Clinic, seed: int) -> Array:
