@@ -4,6 +4,7 @@ A row of the table: number, what is wrong, how it is made, who answers, exit cod
 No answer is a traceback, and no patient is lost on the way.
 """
 
+import importlib.util
 import io
 import pickle
 import shutil
@@ -523,6 +524,20 @@ def test_every_number_has_a_row() -> None:
 
 def test_the_good_data_set_is_good(case) -> None:
     assert check(case) == (OK, "no fault\n2 patients = 2 usable (0 flagged) + 0 quarantined + 0 excluded\n")
+
+
+def test_the_faulty_copy_of_the_demo_shows_five_faults(case, capsys) -> None:
+    file = Path(__file__).parents[2] / "scripts" / "show_faults.py"
+    spec = importlib.util.spec_from_file_location("show_faults", file)
+    script = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(script)
+    before = {path: path.read_bytes() for path in case.root.rglob("*") if path.is_file()}
+    assert script.show(case.root, "a02") == 0
+    said = capsys.readouterr().out
+    for code in ("THR-261", "THR-201", "THR-202", "THR-273", "THR-213"):
+        assert f"  {code} " in said
+    assert "1 patients = 0 usable (0 flagged) + 1 quarantined" in said
+    assert {path: path.read_bytes() for path in case.root.rglob("*") if path.is_file()} == before
 
 
 HEADER = "patient\tcentre\tweight_kg\theight_cm\tadministered_mbq\tradionuclide\n"

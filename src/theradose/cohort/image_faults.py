@@ -222,10 +222,12 @@ def check_decay(case: Case) -> Iterator[Fault]:
             factor = sidecar.get("DecayFactorDeclared")
             half_life_h = nuclide(str(sidecar.get("TracerRadionuclide"))).half_life_h if factor else 0.0
             start_h = hours_from_seconds(sidecar_number(sidecar, "FrameTimesStart")) if factor else 0.0
+            framed = factor and sidecar.get("FrameDuration")
+            frame_h = hours_from_seconds(sidecar_number(sidecar, "FrameDuration")) if framed else None
         except TheradoseError as error:
             yield case.caught(error, row.file)
             continue
-        clash = decay_contradiction(sidecar.get("DecayCorrectionDeclared"), factor, half_life_h, start_h)
+        clash = decay_contradiction(sidecar.get("DecayCorrectionDeclared"), factor, half_life_h, start_h, frame_h)
         if clash:
             taken = f"read as {sidecar.get('DecayReference')} by the {sidecar.get('DecayReferenceDecidedBy')}"
             yield case.warn("THR-276", "decay correction contradicts itself", row.file, got=clash, remedy=taken)

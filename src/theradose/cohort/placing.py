@@ -15,7 +15,7 @@ from theradose.imaging.dicom import Series
 from theradose.imaging.plausible import decay_contradiction
 from theradose.physics.decay import DECAY_REFERENCES, factor_to_scan_start
 from theradose.physics.nuclides import nuclide
-from theradose.physics.units import seconds_from_hours
+from theradose.physics.units import hours_from_seconds, seconds_from_hours
 from theradose.vocabulary import QUANTITIES
 
 AS_DECLARED = "as_declared"
@@ -176,7 +176,9 @@ def activity_lines(placed: Placed, reference: str) -> list[str]:
     each = ", ".join(f"{name} {mbq:.1f} MBq" for name, mbq in readings(placed.series).items())
     lines = [f"{placed.modality} at {placed.time_h:.2f} h: in the field of view {each}; taken: {reference}"]
     half_life_h = nuclide(str(record.radionuclide)).half_life_h
-    clash = decay_contradiction(record.decay_tag, record.decay_factor, half_life_h, float(record.start_h or 0.0))
+    frame_h = hours_from_seconds(record.frame_duration_s) if record.frame_duration_s else None
+    start_h = float(record.start_h or 0.0)
+    clash = decay_contradiction(record.decay_tag, record.decay_factor, half_life_h, start_h, frame_h)
     return [*lines, f"WARN decay correction contradicts itself: {clash}; {reference} was taken"] if clash else lines
 
 
