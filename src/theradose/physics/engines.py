@@ -85,8 +85,8 @@ def kernel(tia_mbq_h: Array, density: Array | float, spacing_zyx_mm: Spacing, nu
     Electrons: what they leave in a voxel, by the kernel of soft tissue (1.04 g/mL), over the voxel's own mass, D =
     (TIA * K_e) / (rho V). Photons: their dose in soft tissue, unscaled, since the energy they leave grows with the
     mass that is there. Within 1 % of Monte Carlo in soft tissue, 4 % in bone that holds activity, 12 % in cool bone;
-    not valid in lung, where electrons travel four times as far (docs/dosimetry.md). The body's surface is not seen: scatter
-    comes as if tissue had no end.
+    not valid in lung, where electrons travel four times as far (docs/dosimetry.md). The body's surface is not seen:
+    scatter comes as if tissue had no end.
 
     >>> from theradose.physics.nuclides import nuclide
     >>> round(float(kernel(np.ones((1, 1, 1)), 1.04, (10.0, 10.0, 10.0), nuclide("Lu-177"))[0, 0, 0]) * 1.04, 4)
