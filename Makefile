@@ -39,6 +39,7 @@ $(READY): requirements.in requirements-dev.in constraints.txt pyproject.toml
 
 demo: env        ## the whole study on virtual patients, from nothing to results/demo/report/index.html
 	$(SNAKEMAKE) --quiet host reason
+	@if [ "$(CONFIG)" = config/demo.yaml ]; then python scripts/show_faults.py data/demo; fi
 
 quick: env       ## the smallest whole study, in minutes
 	@$(MAKE) --no-print-directory demo CONFIG=config/quick.yaml

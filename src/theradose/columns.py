@@ -1,6 +1,7 @@
 """What a column may hold and how a table is held to its schema."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import pandas as pd
 import pandera.pandas as pa
@@ -85,6 +86,15 @@ def _faults(frame: pd.DataFrame, schema: Schema) -> list[str]:
     return found
 
 
+def _numbers(cells: "pd.Series[Any]", column: Column, where: Where) -> "pd.Series[Any]":
+    """Return the cells of a column as numbers; DataError when one is none, or is empty among whole numbers."""
+    try:
+        return cells.astype("float64" if column.kind == NUMBER else "int64")
+    except (ValueError, TypeError) as error:
+        what, kind = f"column {column.name} holds what is no {column.kind}", f"{column.kind}s in every row"
+        raise DataError(what, where=where, got=error, expected=kind, code="THR-231") from error
+
+
 def checked(frame: pd.DataFrame, schema: Schema, file: str = "table") -> pd.DataFrame:
     """Return the table with typed columns in the schema's order; DataError lists every fault."""
     missing = [name for name in schema.names() if name not in frame.columns]
@@ -102,7 +112,7 @@ def checked(frame: pd.DataFrame, schema: Schema, file: str = "table") -> pd.Data
             values = frame[column.name].astype("str")
             frame[column.name] = values.fillna("") if column.empty else values
         else:
-            frame[column.name] = frame[column.name].astype("float64" if column.kind == NUMBER else "int64")
+            frame[column.name] = _numbers(frame[column.name], column, Where(file=file))
     faults = _faults(frame, schema)
     if faults:
         raise DataError(

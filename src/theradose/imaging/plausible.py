@@ -31,7 +31,7 @@ def likely_factor(ratio: float) -> str:
 
 def require_injected(injected_mbq: float, radionuclide: str | None, where: Where | None = None) -> float:
     """Return an injected activity (MBq); UnitError when nobody gets that much of this radionuclide."""
-    low, high = INJECTED_MBQ.get(radionuclide or "", ANY_INJECTED_MBQ)
+    low, high = INJECTED_MBQ.get(str(radionuclide or ""), ANY_INJECTED_MBQ)
     if low <= injected_mbq <= high:
         return injected_mbq
     units = {"Bq": 1e-6, "kBq": 1e-3, "GBq": 1e3, "MBq in a field of Bq": 1e6}
