@@ -6,8 +6,16 @@ import pytest
 from pydantic import ValidationError
 
 from theradose.errors import SettingsError
-from theradose.sections import ExperimentSettings, SplitSettings, StudySettings
-from theradose.settings import from_json, load_study, parse_settings, study_schema, to_json  # fmt: skip
+from theradose.experiment_sections import ExperimentSettings
+from theradose.sections import SplitSettings, StudySettings
+from theradose.settings import (
+    from_json,
+    load_experiment,
+    load_study,
+    parse_settings,
+    study_schema,
+    to_json,
+)
 
 
 def test_a_misspelt_key_gets_a_guess() -> None:
@@ -64,3 +72,70 @@ def test_organs_that_a_study_leaves_out_keep_their_default() -> None:
     assert study.kinetics.population_t_eff_h["kidneys"] == 50.0
     assert study.kinetics.population_t_eff_h["liver"] == StudySettings().kinetics.population_t_eff_h["liver"]
     assert study.kinetics.uptake_half_time_h == StudySettings().kinetics.uptake_half_time_h
+
+
+FAULTY = """\
+# a study
+study: mine
+sed: 1
+
+split:
+  scheme: holdout
+  folds: many
+  test_fraction: 2
+cohort: {virtual: {patiens: 3,
+                   spect_times_h: [4, -1]}}
+check:
+  require: [pet, ct, mri]
+radiomics: {organs: [pancreas]}
+"""
+
+
+def test_every_fault_has_its_line(tmp_path: Path) -> None:
+    file = tmp_path / "mine.yaml"
+    file.write_text(FAULTY, encoding="utf-8")
+    with pytest.raises(SettingsError) as fault:
+        load_study(file)
+    for said in (
+        "line 3: sed: unknown key; did you mean seed?", "line 7: split.folds: ", "line 8: split.test_fraction: ",
+        "line 9: cohort.virtual.patiens: unknown key; did you mean patients?",
+        "line 10: cohort.virtual.spect_times_h.1: ", "line 12: check.require.2: ",
+    ):  # fmt: skip
+        assert said in str(fault.value)
+
+
+def test_a_rule_between_keys_and_a_missing_key_have_a_line_where_one_is_known(tmp_path: Path) -> None:
+    file = tmp_path / "mine.yaml"
+    file.write_text("study: mine\n\nradiomics:\n  presets: {}\n  organs: [pancreas]\n", encoding="utf-8")
+    with pytest.raises(SettingsError, match=r"got line 5: Value error, radiomics\.organs: \['pancreas'\] unknown"):
+        load_study(file)
+    file.write_text("quantify:\n  recovery: none\n  voxel_recovery: region_based\n", encoding="utf-8")
+    with pytest.raises(SettingsError, match=r"got line 3: quantify: Value error, voxel_recovery"):
+        load_study(file)
+    (tmp_path / "x.yaml").write_text("name: x\nkind: organ_dose\ntitle: t\nbaselines: [pet_scaled]\n")
+    with pytest.raises(SettingsError, match=r"got predictors: Field required"):
+        load_experiment(tmp_path, "x")
+
+
+def test_of_several_files_the_last_that_has_the_key_is_named(tmp_path: Path) -> None:
+    files = [tmp_path / "a.yaml", tmp_path / "b.yaml"]
+    files[0].write_text("seed: 1\nsplit: {folds: many}\n", encoding="utf-8")
+    files[1].write_text("\n\nseed: -1\n", encoding="utf-8")
+    values = {"seed": -1, "split": {"folds": "many"}, "limit_patients": 0}
+    with pytest.raises(SettingsError) as fault:
+        parse_settings(StudySettings, values, "configuration", files)
+    assert "b.yaml line 3: seed: " in str(fault.value)
+    assert "a.yaml line 2: split.folds: " in str(fault.value)
+    assert "; limit_patients: " in str(fault.value) or "got limit_patients: " in str(fault.value)
+
+
+def test_harmonise_may_be_one_word_and_is_off_by_default():
+    base = {"name": "t", "kind": "organ_dose", "title": "t", "baselines": ["ridge"], "predictors": []}
+    assert parse_settings(ExperimentSettings, base).harmonise.method == "none"
+    assert parse_settings(ExperimentSettings, base).selection is None
+    told = parse_settings(ExperimentSettings, {**base, "harmonise": "combat", "selection": {"redundancy": 0.8}})
+    assert (told.harmonise.method, told.harmonise.new_centre) == ("combat", "leave")
+    assert (told.selection.redundancy, told.selection.relevance) == (0.8, 20)
+    for wrong in ({"harmonise": "magic"}, {"selection": {"relevance": 0}}, {"kind": "dose_map", "harmonise": "combat"}):
+        with pytest.raises(SettingsError):
+            parse_settings(ExperimentSettings, {**base, **wrong})

@@ -1,3 +1,3 @@
 """theradose: personalised dosimetry models for radionuclide therapy. Research use only."""
 
-__version__ = "0.3.0"
+__version__ = "0.4.0"

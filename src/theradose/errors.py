@@ -1,6 +1,8 @@
 """What can go wrong, named by who must act; every message says what, where, got, expected and what to do."""
 
+import errno
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 EXIT_OK = 0
 EXIT_REFUSED = 2
@@ -106,3 +108,29 @@ class LeakageError(TheradoseError):
     """Something of a held-out patient has reached what is fitted."""
 
     code = "THR-400"
+
+
+class StorageError(TheradoseError):
+    """The machine refuses to read or write a file."""
+
+    code = "THR-530"
+
+
+REFUSED = {
+    **dict.fromkeys((errno.ENOSPC, errno.EDQUOT, errno.EFBIG), ("THR-531", "free some space, then resume")),
+    **dict.fromkeys(
+        (errno.EROFS, errno.EACCES, errno.EPERM),
+        ("THR-532", "choose a folder that you may read and write, or ask for the right to"),
+    ),
+}
+
+
+def storage_error(error: OSError) -> StorageError:
+    """Return the error for what the operating system refused; only files below the working folder are named."""
+    code, remedy = REFUSED.get(error.errno or 0, ("THR-530", "look at the file and at the disk, then try again"))
+    name = error.filename2 or error.filename
+    path = Path(str(name)).absolute() if isinstance(name, str | Path) else None
+    here = path is not None and path.is_relative_to(Path.cwd())
+    file = None if path is None else path.relative_to(Path.cwd()).as_posix() if here else "outside the project folder"
+    got = (error.strerror or type(error).__name__).lower()
+    return StorageError("file cannot be read or written", where=Where(file=file), got=got, remedy=remedy, code=code)

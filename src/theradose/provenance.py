@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -139,14 +140,23 @@ def git_commit(root: Path) -> str:
 
 
 def write_atomically(path: Path, content: bytes) -> None:
-    """Write a file under a temporary name and rename it, so that a killed run leaves no half file."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    """Write a file under a temporary name and rename it, so that a killed run leaves no half file.
+
+    OSError, which names the file, when the system refuses; nothing is left behind then.
+    """
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    with temporary.open("wb") as handle:
-        handle.write(content)
-        handle.flush()
-        os.fsync(handle.fileno())
-    temporary.replace(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with temporary.open("wb") as handle:
+            handle.write(content)
+            handle.flush()
+            os.fsync(handle.fileno())
+        temporary.replace(path)
+    except OSError as error:
+        error.filename = str(path)  # a full disk names no file
+        with suppress(OSError):
+            temporary.unlink()
+        raise
 
 
 def write_json(path: Path, value: object) -> None:

@@ -153,6 +153,17 @@ class AugmentSettings(Section):
     slices: Annotated[int, Field(ge=1, le=512)] = 12
 
 
+class StabilitySettings(Section):
+    """Small changes of the first patients' PETs, to see which features stay: how many patients (0: none), which organs.
+
+    A feature is stable when the lower bound of its ICC reaches `icc_low`.
+    """
+
+    patients: Annotated[int, Field(ge=0, le=1000)] = 10
+    organs: tuple[str, ...] = ("kidneys", "lesions")
+    icc_low: Fraction = 0.9
+
+
 class RadiomicsSettings(Section):
     """Which preset of config/radiomics/ is extracted from which images and organs."""
 
@@ -160,6 +171,7 @@ class RadiomicsSettings(Section):
     organs: tuple[str, ...] = ("kidneys", "parotids", "liver", "spleen", "marrow", "lesions")
     min_voxels: Annotated[int, Field(ge=1)] = 3
     allow_missing: bool = True
+    stability: StabilitySettings = StabilitySettings()
 
 
 class WorkflowSettings(Section):
@@ -201,47 +213,3 @@ class StudySettings(Section):
         if unknown:
             raise ValueError(f"radiomics.organs: {unknown} unknown; known are {list(ORGANS)}")
         return self
-
-
-class TuningSettings(Section):
-    """The budget of the search and the inner folds it is judged on."""
-
-    trials: Annotated[int, Field(ge=1, le=10000)] = 10
-    folds: Annotated[int, Field(ge=2, le=20)] = 4
-
-
-class TrainingSettings(Section):
-    """How networks are trained."""
-
-    epochs: Annotated[int, Field(ge=1, le=100000)] = 200
-    patience: Annotated[int, Field(ge=1)] = 30
-    batch_size: Annotated[int, Field(ge=1)] = 32
-
-
-class ExperimentSettings(Section):
-    """One experiment: its kind, its targets and the predictors compared in it; the first ones are baselines."""
-
-    name: Name
-    kind: Literal["organ_dose", "dose_map"]
-    title: str
-    organs: tuple[str, ...] = ("kidneys",)
-    baselines: tuple[str, ...]
-    predictors: tuple[str, ...]
-    features: tuple[str, ...] = ()
-    interval: Annotated[float, Field(gt=0.5, lt=1)] = 0.9
-    tuning: TuningSettings = TuningSettings()
-    training: TrainingSettings = TrainingSettings()
-
-    @model_validator(mode="after")
-    def _a_model_is_never_alone(self) -> "ExperimentSettings":
-        if not self.baselines:
-            raise ValueError("baselines: a model is never shown without a baseline")
-        unknown = sorted(set(self.organs) - set(ORGANS))
-        if unknown:
-            raise ValueError(f"organs: {unknown} unknown; known are {list(ORGANS)}")
-        return self
-
-    @property
-    def all_predictors(self) -> tuple[str, ...]:
-        """Baselines and predictors, each once, in order."""
-        return tuple(dict.fromkeys((*self.baselines, *self.predictors)))

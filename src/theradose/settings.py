@@ -2,7 +2,7 @@
 
 import difflib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -10,12 +10,15 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from theradose.errors import SettingsError, Where
-from theradose.sections import ExperimentSettings, Section, StudySettings
+from theradose.experiment_sections import ExperimentSettings
+from theradose.sections import Section, StudySettings
 
 SectionT = TypeVar("SectionT", bound=Section)
+Place = tuple[int | str, ...]
+EXPERIMENTS = Path("config/experiments")
 
 
-def _keys_at(kind: type[BaseModel], path: tuple[int | str, ...]) -> list[str]:
+def _keys_at(kind: type[BaseModel], path: Place) -> list[str]:
     """Return the keys that are allowed where a faulty key stands."""
     current: Any = kind
     for part in path:
@@ -35,12 +38,45 @@ def _fault(kind: type[BaseModel], error: Mapping[str, Any]) -> str:
     return f"{place}: unknown key; {hint}"
 
 
-def parse_settings(kind: type[SectionT], values: Mapping[str, Any], file: str | None = None) -> SectionT:
-    """Turn a mapping into typed settings; SettingsError lists every fault at once."""
+def _marks(node: yaml.Node, place: Place = ()) -> Iterator[tuple[Place, int]]:
+    """Yield every key and entry below a node of a YAML file with its line."""
+    if isinstance(node, yaml.MappingNode):
+        below = [(key.value, key, value) for key, value in node.value]
+    else:
+        below = [(n, value, value) for n, value in enumerate(node.value)] if isinstance(node.value, list) else []
+    for name, at, value in below:
+        yield (*place, name), at.start_mark.line + 1
+        yield from _marks(value, (*place, name))
+
+
+def _lines(files: Sequence[Path]) -> dict[Place, str]:
+    """Return key path -> where it stands, `line 7`, in the last of some YAML files that has it."""
+    found: dict[Place, str] = {}
+    for path in files:
+        root = yaml.compose(Path(path).read_text(encoding="utf-8"), Loader=yaml.SafeLoader)
+        name = f"{Path(path).name} " if len(files) > 1 else ""
+        found |= {place: f"{name}line {line}" for place, line in _marks(root)} if root else {}
+    return found
+
+
+def _line(error: Mapping[str, Any], lines: Mapping[Place, str]) -> str:
+    """Return where a fault stands, or where the nearest key above it does; a rule between keys begins with its key."""
+    loc: Place = tuple(error["loc"])
+    if error["type"] == "value_error":
+        loc += tuple(str(error["msg"]).removeprefix("Value error, ").partition(":")[0].split("."))
+    found = next((lines[loc[:n]] for n in range(len(loc), 0, -1) if loc[:n] in lines), "")
+    return f"{found}: " if found else ""
+
+
+def parse_settings(
+    kind: type[SectionT], values: Mapping[str, Any], file: str | None = None, sources: Sequence[Path] = ()
+) -> SectionT:
+    """Turn a mapping into typed settings; SettingsError lists every fault at once, with its line in the `sources`."""
     try:
         return kind.model_validate(dict(values))
     except ValidationError as error:
-        faults = "; ".join(_fault(kind, item) for item in error.errors())
+        lines = _lines(sources)
+        faults = "; ".join(_line(item, lines) + _fault(kind, item) for item in error.errors())
         raise SettingsError(
             "settings are not valid", where=Where(file=file), got=faults, remedy="edit the file"
         ) from error
@@ -59,13 +95,18 @@ def read_yaml(path: Path) -> dict[str, Any]:
 
 def load_study(path: Path) -> StudySettings:
     """Read a study's settings from YAML."""
-    return parse_settings(StudySettings, read_yaml(path), str(path))
+    return parse_settings(StudySettings, read_yaml(path), str(path), [path])
 
 
 def load_experiment(folder: Path, name: str) -> ExperimentSettings:
     """Read `folder/name.yaml`, the settings of an experiment."""
     path = Path(folder) / f"{name}.yaml"
-    return parse_settings(ExperimentSettings, read_yaml(path), str(path))
+    return parse_settings(ExperimentSettings, read_yaml(path), str(path), [path])
+
+
+def organs_learned(experiments: Iterable[ExperimentSettings]) -> tuple[str, ...]:
+    """Return the organs whose mean doses some experiments learn, each once, in order."""
+    return tuple(dict.fromkeys(organ for one in experiments if one.kind == "organ_dose" for organ in one.organs))
 
 
 def from_json(kind: type[SectionT], text: str) -> SectionT:

@@ -107,6 +107,15 @@ FEATURES = Schema(
     ),
     ("patient", "session", "modality", "time_h", "voi", "filter", "feature_class", "feature"),
 )  # fmt: skip
+STABILITY = Schema(
+    "stability",
+    (
+        VOI, text("modality"), text("filter"), text("feature_class"), text("feature"),
+        text("versions", one_of=("all", "image", "mask")), Column("icc", empty=True), Column("icc_low", empty=True),
+        Column("cov", empty=True, low=0), Column("patients", WHOLE, low=0), text("stable", one_of=("yes", "no")),
+    ),
+    ("voi", "modality", "filter", "feature_class", "feature", "versions"),
+)  # fmt: skip
 COVARIATES = Schema("covariates", (PATIENT, VOI), ("patient", "voi"), open=True)
 COVARIATE_MANIFEST = Schema(
     "covariate_manifest",
@@ -115,6 +124,15 @@ COVARIATE_MANIFEST = Schema(
         text("unit"), text("leak_class", one_of=("pre_therapy", "post_therapy")), text("meaning"),
     ),
     ("column",),
+)  # fmt: skip
+AUDIT = Schema(
+    "audit",
+    (
+        text("predictor"), VOI, Column("permutations", WHOLE, low=1), Column("skill", high=1),
+        Column("null_mean", high=1), Column("null_max", high=1), Column("p", low=0, high=1),
+        Column("p_leak", low=0, high=1), text("verdict", one_of=("clean", "leak")),
+    ),
+    ("predictor", "voi"),
 )  # fmt: skip
 PREDICTIONS = Schema(
     "predictions",
@@ -188,9 +206,9 @@ QC = Schema(
 SCHEMAS: dict[str, Schema] = {
     schema.name: schema
     for schema in (
-        PARTICIPANTS, MANIFEST, FAULTS, PATIENTS, TAC, TIAC, ORGAN_DOSE, BUDGET, DVH, SPLITS, FEATURES, COVARIATES,
-        COVARIATE_MANIFEST, PREDICTIONS, METRICS, TRIALS, HISTORY, EXPERIMENTS, IMAGES, DRAWS, PAIRS, QC, TRUTH_VOI,
-        RECOVERY_CHECK, LATENTS, OUTCOMES, TRUTH_OUTCOME, LIMITS, ORACLE, OUTCOME_LIMITS,
+        PARTICIPANTS, MANIFEST, FAULTS, PATIENTS, TAC, TIAC, ORGAN_DOSE, BUDGET, DVH, SPLITS, FEATURES, STABILITY,
+        COVARIATES, COVARIATE_MANIFEST, PREDICTIONS, METRICS, AUDIT, TRIALS, HISTORY, EXPERIMENTS, IMAGES,
+        DRAWS, PAIRS, QC, TRUTH_VOI, RECOVERY_CHECK, LATENTS, OUTCOMES, TRUTH_OUTCOME, LIMITS, ORACLE, OUTCOME_LIMITS,
     )
 }  # fmt: skip
 

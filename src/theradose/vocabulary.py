@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 RESEARCH_USE_ONLY = "Research use only. Not a medical device; not for treatment decisions."
 VIRTUAL = "virtual"
+VIRTUAL_MARKS = {"Virtual": True, "Notice": RESEARCH_USE_ONLY}  # in the sidecars of virtual patients
 
 MODALITIES = ("pet", "ct", "spect", "mask")
 UNITS = {"pet": "Bq/mL", "spect": "Bq/mL", "ct": "HU", "mask": "label"}
@@ -111,7 +112,17 @@ LESION_PREFIX = "lesion_"
 LESIONS = "lesions"
 ORGANS = (*dict.fromkeys(voi.organ for voi in VOIS.values() if not voi.region), LESIONS)
 
+# What physics does not allow. A number with one of these is shown with it, and nothing learns from it.
+IMPOSSIBLE_TIA, IMPOSSIBLE_HALF_LIFE = "impossible_tia", "impossible_half_life"
+IMPOSSIBLE_ACTIVITY, IMPOSSIBLE_SUM = "impossible_activity", "impossible_sum"
+IMPOSSIBLE = (IMPOSSIBLE_TIA, IMPOSSIBLE_HALF_LIFE, IMPOSSIBLE_ACTIVITY, IMPOSSIBLE_SUM)
+IMPOSSIBLE_MARK = "ImpossibleCurves"  # in the sidecar of a map that was made from such curves
+
 FLAGS: dict[str, str] = {
+    IMPOSSIBLE_TIA: "the TIA is more than if all activity stayed for ever: not used",
+    IMPOSSIBLE_HALF_LIFE: "the effective half-life is longer than the physical one: not used",
+    IMPOSSIBLE_ACTIVITY: "more activity in the VOI than was administered: not used",
+    IMPOSSIBLE_SUM: "more activity in all VOIs together than was administered: not used",
     "tail_over_40_percent": "more than 40 % of the TIA lies after the last scan",
     "population_half_life": "the fit was refused and a declared population half-life took its place",
     "poor_fit": "the points miss the curve: chi^2 per degree of freedom above 4, or p below 0.001",

@@ -15,7 +15,7 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 LAYERS = (
     ("errors",),
     ("vocabulary",),
-    ("sections", "settings"),
+    ("sections", "experiment_sections", "settings"),
     ("provenance", "columns", "truth_schemas", "tables"),
     ("physics",),
     ("imaging",),
@@ -33,16 +33,16 @@ DOORS = {
     "mlflow": ("ops/tracking.py", "ops/registry.py", "ops/served_model.py"),
     "dvc": ("ops/versions.py",),
     "optuna": ("models/tuning.py",),
-    "radiomics": ("features/radiomics.py",),
+    "radiomics": ("features/engine.py",),
     "torch": ("models/",),
-    "SimpleITK": ("imaging/", "features/radiomics.py"),
+    "SimpleITK": ("imaging/", "features/engine.py"),
     "pydicom": ("imaging/",),
     "nibabel": ("imaging/nifti.py",),
     "yaml": ("settings.py",),
     "psutil": ("ops/owner.py",),
 }
 PHYSICS_MAY = {"numpy", "scipy", "theradose"}
-MAX_LINES, MAX_CODE_LINES = 300, 21000  # docs/adr/0005 says what is counted and why
+MAX_LINES, MAX_CODE_LINES = 300, 23500  # docs/adr/0005 says what is counted and why
 
 
 def name_of(path):

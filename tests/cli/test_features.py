@@ -11,7 +11,7 @@ import typer
 from typer.testing import CliRunner
 
 from theradose.cli.features import features
-from theradose.errors import DataError, UnitError
+from theradose.errors import DataError, SettingsError, UnitError
 from theradose.features.presets import read_preset
 from theradose.features.radiomics import extract
 from theradose.imaging.grid import Grid
@@ -70,3 +70,20 @@ def test_a_pet_in_becquerel_asks_for_the_weight(files):
     error = call(files, image="becquerel.nii.gz").exception
     assert isinstance(error, UnitError)
     assert "weight" in str(error)
+
+
+def test_without_a_preset_a_pet_gives_the_71_of_lifex(files, monkeypatch):
+    monkeypatch.chdir(Path(__file__).parents[2])
+    arguments = [files["pet.nii.gz"], files["mask.nii.gz"], "--label", "7", "--json"]
+    rows = json.loads(CliRunner().invoke(app, arguments).stdout)
+    assert len(rows) == 71
+    assert {row["status"] for row in rows} == {"ok"}
+    by_name = CliRunner().invoke(app, [*arguments, "--preset", "lifex71"])
+    assert json.loads(by_name.stdout) == rows
+
+
+def test_a_preset_that_is_not_there_comes_with_those_that_are(files, monkeypatch):
+    monkeypatch.chdir(Path(__file__).parents[2])
+    error = CliRunner().invoke(app, [files["pet.nii.gz"], files["mask.nii.gz"], "--preset", "lifex72"]).exception
+    assert isinstance(error, SettingsError)
+    assert "lifex71" in str(error)

@@ -20,6 +20,7 @@ from theradose.imaging.nifti import read_sidecar, write_volume
 from theradose.imaging.volume import Volume
 from theradose.provenance import write_json
 from theradose.tables import PARTICIPANTS, write_table
+from theradose.vocabulary import VIRTUAL_MARKS
 
 GRID = Grid((4, 6, 5), (8.0, 8.0, 8.0), (-16.0, -20.0, 100.0))
 OTHER_GRID = Grid((3, 6, 5), (8.0, 8.0, 8.0), (-16.0, -20.0, 100.0))
@@ -119,6 +120,8 @@ def test_a_virtual_patient_comes_back_the_same(virtual, tmp_path):
     for name in ("weight_kg", "height_cm", "administered_mbq"):
         assert row[name] == pytest.approx(wanted_row[name], rel=1e-9)
     assert len(found.manifest()) == len(virtual.manifest()) == 4
+    for file in found.manifest()["file"]:
+        assert read_sidecar(found.root / file).items() >= VIRTUAL_MARKS.items(), file
     for modality in ("ct", "pet", "spect", "mask"):
         wanted, image = (each.load_one("v001", modality) for each in (virtual, found))
         assert image.grid.same_as(wanted.grid, 1e-6)

@@ -7,6 +7,7 @@ import tarfile
 from pathlib import Path
 
 import numpy as np
+import pydicom
 import pytest
 
 from theradose.cohort.check import check_dataset
@@ -15,7 +16,12 @@ from theradose.cohort.intake import intake_faults
 from theradose.cohort.layout import Dataset
 from theradose.cohort.raw_files import verify_raw
 from theradose.errors import DataError
-from theradose.imaging.nifti import read_sidecar
+from theradose.imaging.grid import Grid
+from theradose.imaging.nifti import read_sidecar, read_volume
+from theradose.imaging.rtdose import write_rtdose
+from theradose.imaging.rtdose_reference import generated
+from theradose.imaging.volume import Volume
+from theradose.provenance import sha256_file
 
 SHAPE = (6, 20, 24)
 
@@ -188,6 +194,28 @@ def test_two_people_in_one_folder_are_refused(hospital, dicom_maker, tmp_path) -
     assert not (tmp_path / "data" / "manifest.tsv").exists()
 
 
+@pytest.mark.parametrize("field", ["PatientBirthDate", "PatientSex"])
+def test_people_whom_a_hospital_gave_one_identifier_are_told_apart(hospital, dicom_maker, tmp_path, field) -> None:
+    folder, _ = hospital
+    stored = np.zeros((3, 4, 4), np.uint16)
+    other = {"PatientBirthDate": "19340506", "PatientSex": "F"}
+    dicom_maker.write_slices(folder / "y", stored, series="7.6", changes={"PatientSex": "M"})
+    dicom_maker.write_slices(folder / "z", stored, series="7.7", changes={"PatientSex": "M", field: other[field]})
+    with pytest.raises(DataError, match=rf"THR-205.*more than one patient.*field {field}.*differ") as caught:
+        import_dicom(folder, tmp_path / "data", patient="p001")
+    assert not any(value in str(caught.value) for value in ("19340506", "19010203", "CANARY"))
+    assert not (tmp_path / "data" / "manifest.tsv").exists()
+
+
+def test_a_birth_date_or_sex_left_empty_tells_nobody_apart(hospital, tmp_path) -> None:
+    folder, _ = hospital
+    for number, file in enumerate(sorted(folder.rglob("*.dcm"))):
+        header = pydicom.dcmread(file)
+        header.PatientSex, header.PatientBirthDate = ("", "") if number % 2 else ("F ", "19010203")
+        header.save_as(file)
+    assert import_dicom(folder, tmp_path / "data", patient="p001", decay_reference="scan_start")
+
+
 def test_a_structure_set_without_its_series_puts_the_patient_in_quarantine(hospital, dicom_maker, tmp_path) -> None:
     folder, _ = hospital
     dicom_maker.write_structures(folder / "r3.dcm", [("lesion", cuboid(1, 3, 1, 3, (1,)))], series="8.8", frame="8.9")
@@ -323,3 +351,73 @@ def test_files_that_are_still_arriving_stop_the_import(hospital, tmp_path, monke
     with pytest.raises(DataError, match=r"THR-332 .* file other_0001\.txt"):
         import_dicom(folder, tmp_path / "data", patient="p001", decay_reference="scan_start")
     assert not (tmp_path / "data" / "manifest.tsv").exists()
+
+
+def dosed(dicom_maker, folder, **changes):
+    """Write a SPECT and an RTDOSE of the same person; return the dose."""
+    stored = np.full(SHAPE, 50000, np.uint16)
+    stored[0, 0, 0] = 40000
+    dicom_maker.write_slices(folder / "s", stored, spacing=(4.0, 4.0, 4.0), slopes=[40.0] * SHAPE[0])
+    dose = Volume(np.random.default_rng(1).random(SHAPE), Grid(SHAPE, (4.0, 4.0, 4.0), (-10.0, -20.0, 30.0)), "Gy")
+    file = write_rtdose(dose, generated("x", 1, "data", virtual=False), folder / "d.dcm", what="dose", content="hash")
+    header = pydicom.dcmread(file)
+    for name, value in {"PatientID": "CANARY-ID", "PatientName": "CANARY", "DoseComment": "CANARY", **changes}.items():
+        setattr(header, name, value)
+    header.save_as(file)
+    return dose
+
+
+def test_a_dose_is_kept_beside_the_patient_and_nowhere_else(dicom_maker, tmp_path) -> None:
+    dose, data = dosed(dicom_maker, tmp_path / "in"), Dataset(tmp_path / "data")
+    lines = import_dicom(tmp_path / "in", data.root, patient="p001", decay_reference="scan_start")
+    assert lines[-1] == "1 series, 0 structure sets, 1 doses; 7 files found = 7 used + 0 left aside with reason"
+    file = data.root / "derivatives" / "dose" / "sub-p001" / "sub-p001_rtdose-01_dose.nii.gz"
+    found, about = read_volume(file), read_sidecar(file)
+    assert np.allclose(found.values, dose.values, atol=1e-6)
+    assert found.grid.same_as(dose.grid)
+    assert about == {
+        "Units": "Gy", "Modality": "RTDOSE", "DoseSummationType": "PLAN", "Use": "comparison only",
+        "SourceSha256": sha256_file(tmp_path / "in" / "d.dcm"),
+    }  # fmt: skip
+    assert not any("dose" in file for file in data.manifest()["file"])
+    assert verify_raw(data, "p001", tmp_path / "in").endswith("7 raw files as at intake")
+
+
+def test_a_dose_that_is_none_is_left_aside_and_keeps_nobody_out(dicom_maker, tmp_path) -> None:
+    dosed(dicom_maker, tmp_path / "in", DoseUnits="RELATIVE", DoseSummationType="CANARY")
+    lines = import_dicom(tmp_path / "in", tmp_path / "data", patient="p001", decay_reference="scan_start")
+    assert lines.quarantined == ()
+    assert "WARN THR-334 dose_0001.dcm: left aside, not a physical dose in Gy · patient p001" in lines
+    assert "left aside: 1 files (not usable: THR-316)" in lines
+    assert not (tmp_path / "data" / "derivatives" / "dose").exists()
+
+
+def test_a_dose_says_nothing_that_dicom_does_not_list(dicom_maker, tmp_path) -> None:
+    dosed(dicom_maker, tmp_path / "in", DoseSummationType="CANARY", SyntheticData="YES")
+    import_dicom(tmp_path / "in", tmp_path / "data", patient="p001", decay_reference="scan_start")
+    about = read_sidecar(next((tmp_path / "data").rglob("*_dose.nii.gz")))
+    assert about["DoseSummationType"] == "not stated"
+    assert about["Virtual"] is True
+
+
+def test_what_was_filled_in_by_hand_outlives_another_import(dicom_maker, tmp_path) -> None:
+    dosed(dicom_maker, tmp_path / "in", DoseUnits="RELATIVE")
+    for file in (tmp_path / "in" / "s").iterdir():
+        header = pydicom.dcmread(file)
+        header.PatientWeight = None
+        header.save_as(file)
+    dicom_maker.write_structures(
+        tmp_path / "in" / "r.dcm", [("lesion", cuboid(2, 4, 2, 4, (1,)))], series="9", frame="9"
+    )
+    data = Dataset(tmp_path / "data")
+    assert import_dicom(tmp_path / "in", data.root, patient="p001", decay_reference="scan_start").quarantined
+    table = data.participants_file.read_text().splitlines()
+    names, cells = (line.split("\t") for line in table)
+    cells[names.index("weight_kg")], cells[names.index("height_cm")] = "71.5", "160"
+    cells[names.index("centre")] = "south"
+    data.participants_file.write_text("\t".join([*names, "age_y"]) + "\n" + "\t".join([*cells, "60"]) + "\n")
+    (tmp_path / "in" / "r.dcm").unlink()
+    assert not import_dicom(tmp_path / "in", data.root, patient="p001", decay_reference="scan_start").quarantined
+    row = data.participants().iloc[0]
+    assert (row["weight_kg"], row["age_y"], row["centre"]) == (71.5, 60, "south")
+    assert row["height_cm"] == 175.0  # the header knows it

@@ -4,8 +4,11 @@ A row of the table: number, what is wrong, how it is made, who answers, exit cod
 No answer is a traceback, and no patient is lost on the way.
 """
 
+import gzip
 import importlib.util
 import io
+import json
+import os
 import pickle
 import shutil
 import sys
@@ -26,6 +29,7 @@ from theradose.cli import project
 from theradose.cli.main import run
 from theradose.cohort import faults
 from theradose.cohort.curves import curve_fit
+from theradose.cohort.impossible import with_impossible
 from theradose.cohort.layout import Dataset
 from theradose.cohort.participants import read_participants
 from theradose.cohort.split import split_patients
@@ -35,11 +39,17 @@ from theradose.features.vois import organ_masks
 from theradose.imaging.grid import Grid
 from theradose.imaging.nifti import read_sidecar, write_volume
 from theradose.imaging.volume import Volume
+from theradose.models.baselines import PopulationMean
+from theradose.models.examples import OrganExamples
 from theradose.models.organ_dose import outside
-from theradose.models.store import MODEL_FILE, WEIGHTS_FILE, load_model
+from theradose.models.predictors import TrainingPlan
+from theradose.models.store import MODEL_FILE, WEIGHTS_FILE, Trained, load_model, save_model
+from theradose.ops.plan import Plan
 from theradose.physics.dose import is_implausible
-from theradose.provenance import write_json
-from theradose.tables import MANIFEST, ORGAN_DOSE, PARTICIPANTS, PATIENTS, checked, write_table
+from theradose.provenance import sha256_file, write_json
+from theradose.sections import StudySettings
+from theradose.settings import parse_settings
+from theradose.tables import MANIFEST, ORGAN_DOSE, PARTICIPANTS, PATIENTS, checked, read_table, write_table
 
 GRID = Grid((10, 12, 14), (20.0, 20.0, 20.0), (-130.0, -110.0, 0.0))
 TIMES_H = (4.02, 24.31)
@@ -318,6 +328,52 @@ def typo(c):
     (c.tmp / "mine.yaml").write_text("study: mine\ncheck: {requier: [pet], max_time_h: late}\n")
 
 
+def learning_study(c):
+    """Write a study whose experiment learns the doses of kidneys and liver; the masks hold no liver."""
+    c.patch.chdir(Path(__file__).parents[2])
+    (c.tmp / "mine.yaml").write_text("study: mine\nexperiments: [organ_dose_quick]\n")
+
+
+def with_study(c):
+    return c.verb("check", c.root, "--config", c.tmp / "mine.yaml")
+
+
+def valid_model(spoil):
+    """Return what writes a valid model and spoils its weights, whose bytes it is given."""
+
+    def change(c):
+        model = PopulationMean()
+        names = ["v1", "v2", "v3"]
+        examples = OrganExamples("kidneys", names, ["train"] * 3, pd.DataFrame(index=range(3)), np.ones(3))
+        model.fit(examples, seed=1, training=TrainingPlan())
+        _, weights = save_model(c.tmp / "model", Trained({"kidneys": model}, {}, {}))
+        assert load_model(c.tmp / "model").predictors
+        weights.write_bytes(spoil(weights.read_bytes(), c))
+
+    return change
+
+
+def predicting(c):
+    return c.verb("predict", c.root, "--model", c.tmp / "model")
+
+
+def file_for_a_folder(c):
+    c.patch.chdir(c.tmp)
+    (c.tmp / "models").write_text("no folder")
+
+
+def full_disk(c):
+    def refuse(_):
+        raise OSError(28, "No space left on device")
+
+    c.patch.chdir(c.tmp)
+    c.patch.setattr(os, "fsync", refuse)
+
+
+def starting(c):
+    Plan(parse_settings(StudySettings, {}), {}).require_writable()
+
+
 class Evil:
     """Writes a file when it is unpickled."""
 
@@ -352,6 +408,14 @@ def rising(c):
 
 def too_slow(c):
     return curve_fit((4.0,), (10.0,), (0.3,), models=("mono",), half_life_h=159.5, t_eff_h=200.0, t_eff_cv=0.25)
+
+
+def impossible(tia_mbq_h, activity_mbq):
+    """Return the flags of a curve of one VOI, of 7400 MBq administered."""
+    key = {"patient": ["a"], "cycle": [1], "voi": ["liver"]}
+    tac = pd.DataFrame({**key, "time_h": [24.0], "activity_mbq": [activity_mbq]})
+    tiac = pd.DataFrame({**key, "tiac_h": [tia_mbq_h / 7400.0], "t_eff_h": [40.0], "flags": [""]})
+    return list(filter(None, with_impossible(tiac, tac, {"a": 7400.0}, 159.528)["flags"]))
 
 
 def negative_dose(c):
@@ -455,6 +519,11 @@ ROWS = (
     Bad(55, "more activity than injected", rewritten("spect", factor=3.0), check, QUARANTINED, "THR-213",
         ("patient a02", "spect", "105 %")),
     Bad(55, "slower than physical decay", nothing, call(too_slow), REFUSED, "THR-100", ("200 h", "159.5 h")),
+    Bad(55, "a TIA for ever and more", nothing, call(lambda c: impossible(7400.0 * 231.0, 1.0)), OK, "",
+        ("impossible_tia",)),
+    Bad(55, "more in a VOI than administered", nothing, call(lambda c: impossible(1e5, 7400.0)), OK, "",
+        ("impossible_activity",)),
+    Bad(55, "what can be", nothing, call(lambda c: impossible(1e5, 900.0)), OK, "", ("[]",)),
     Bad(55, "negative dose", nothing, call(negative_dose), REFUSED, "THR-231", ("dose_gy", "-0.5")),
     Bad(56, "kidney dose nobody has", nothing,
         call(lambda c: (is_implausible("kidneys", 3.7), is_implausible("kidneys", 0.5))),
@@ -473,6 +542,11 @@ ROWS = (
         importing, REFUSED, "THR-204", ("archive is damaged",)),
     Bad(60, "links out of a folder", linked_folder, importing, REFUSED, "THR-205", ("no image series",)),
     Bad(61, "pickled model", pickled, call(foreign), REFUSED, "THR-200", ("another format",)),
+    Bad(61, "pickle for weights", valid_model(lambda _, c: pickle.dumps(Evil(c.tmp / "harm"))), predicting, REFUSED,
+        "THR-430", ("weights are not those of the model", "file model/weights.safetensors", "restore"), ("Error",)),
+    Bad(61, "weights cut off", valid_model(lambda whole, _: whole[:-3]), predicting, REFUSED, "THR-430", ("sha256",)),
+    Bad(61, "one flipped bit", valid_model(lambda whole, _: whole[:-1] + bytes([whole[-1] ^ 1])), predicting, REFUSED,
+        "THR-430", ("sha256",)),
     Bad(62, "HTML in a label", nothing, call(escaped), OK, "", ("&lt;script&gt;",), ("<script>",)),
     Bad(63, "file changed during a run", nothing, call(changed_later), REFUSED, "THR-202",
         ("has changed since intake", "patient a02", "_spect.nii.gz")),
@@ -480,8 +554,13 @@ ROWS = (
     Bad(64, "truncated file", cut, check, QUARANTINED, "THR-202", ("patient a02", "_ct.nii.gz")),
     Bad(65, "read-only folder", read_only, lambda c: c.verb("doctor"), REFUSED, "",
         ("!!  write test", "Read-only file system", "choose a folder")),
+    Bad(65, "file for a folder", file_for_a_folder, lambda c: c.verb("schema", "--out", "models/s.json"), 4, "THR-530",
+        ("file models/s.json", "look at the file"), ("/tmp",)),
+    Bad(65, "full disk", full_disk, lambda c: c.verb("schema", "--out", "out/s.json"), 4, "THR-531",
+        ("file out/s.json", "no space left on device", "free some space"), ("/tmp",)),
+    Bad(65, "full disk before a study", full_disk, call(starting), 4, "THR-531", ("data/demo/.write-test",)),
     Bad(66, "typo in the settings", typo, lambda c: c.verb("check", c.root, "--config", c.tmp / "mine.yaml"), REFUSED,
-        "THR-100", ("did you mean require?", "max_time_h", "late")),
+        "THR-100", ("line 2: check.requier", "did you mean require?", "line 2: check.max_time_h", "late")),
     Bad(67, "patient unlike those trained on", nothing, call(lambda c: outside({"physics.weight_kg": 190.0},
         {"physics.weight_kg": [50.0, 110.0]})), OK, "", ("190 kg lies outside the training range 50 to 110 kg",)),
     Bad(68, "one kidney", relabelled(left=0), check, QUARANTINED, "THR-369",
@@ -493,6 +572,10 @@ ROWS = (
         ("patient a02", "declared absent", "kidney_left")),
     Bad(68, "misspelt organ", cell("absent_organs", "kidny_left"), check, QUARANTINED, "THR-368",
         ("kidney_left misspelt",)),
+    Bad(68, "no liver, but it is learned", both(learning_study, cell("absent_organs", "liver", "a01")), with_study,
+        QUARANTINED, "THR-374", ("patient a02", "field liver", "absent_organs", "1 usable", "1 quarantined")),
+    Bad(68, "no liver, declared", both(learning_study, cell("absent_organs", "liver", "a01"),
+        cell("absent_organs", "liver")), with_study, OK, "", ("2 usable (0 flagged)",)),
     Bad(68, "no spleen, no number", nothing, call(no_spleen), OK, "", ("['kidneys', 'lesions']",)),
     Bad(69, "sides exchanged", relabelled(left=6, right=5), check, QUARANTINED, "THR-273", ("patient a02", "kidney")),
     Bad(70, "spacing of 1 mm", rewritten("ct", grid=PIXDIM_1), check, OK, "THR-371",
@@ -548,10 +631,72 @@ TABLES = st.one_of(
 )
 
 
+FUZZ = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+
+
 @given(content=TABLES)
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@FUZZ
 def test_whatever_stands_in_the_table_check_answers(case, content) -> None:
     case.table.write_bytes(content)
     exit_code, said = check(case)
     assert exit_code in (REFUSED, QUARANTINED), said
     assert "THR-" in said
+
+
+FEW = settings(FUZZ, max_examples=25)  # each opens the images of two patients
+MANIFEST_HEADER = "patient\tsession\tmodality\ttime_h\tfile\tsha256\n"
+KEYS = (
+    "TracerRadionuclide", "InjectedRadioactivity", "InjectedRadioactivityUnits", "InjectionStart", "FrameTimesStart",
+    "FrameDuration", "ImageDecayCorrected", "DecayReference", "DecayCorrectionDeclared", "DecayFactorDeclared", "Units",
+    "Virtual", "EffectiveResolutionFWHM", "CountRate", "RecoveryCorrection", "PatientWeight",
+)  # fmt: skip
+JSONS = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5) | st.sampled_from(["MBq", "Lu-177"]),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=2),
+    max_leaves=4,
+)
+SIDECARS = st.dictionaries(st.sampled_from(KEYS), JSONS, max_size=4)
+
+
+def answered(case):
+    """Ask for a check: one of the codes of a check, and no traceback (any other exception ends the test)."""
+    exit_code, said = check(case)
+    assert exit_code in (OK, REFUSED, QUARANTINED), said
+    assert exit_code == OK or "THR-" in said or "ERROR" in said  # the codes of nuclides and doses are words
+
+
+@given(rows=st.binary(max_size=200) | st.text(st.sampled_from("ap012.,/\t\n -e"), max_size=200).map(str.encode))
+@FEW
+def test_whatever_stands_in_the_manifest_check_answers(case, rows) -> None:
+    case.data.manifest_file.write_bytes(MANIFEST_HEADER.encode() + rows)
+    answered(case)
+
+
+@given(changes=SIDECARS | JSONS, modality=st.sampled_from(["spect", "pet"]))
+@FEW
+def test_whatever_stands_in_a_sidecar_check_answers(case, good, changes, modality) -> None:
+    files = {kind: next(case.root.rglob(f"*_{kind}.json")) for kind in ("spect", "pet")}
+    for other in files.values():
+        other.write_bytes((good / other.relative_to(case.root)).read_bytes())
+    file = files[modality]
+    known = json.loads(file.read_text())
+    file.write_text(json.dumps(known | changes if isinstance(changes, dict) else changes))
+    answered(case)
+
+
+@given(
+    start=st.sampled_from([b"", b"\x1f\x8b\x08", None]),
+    at=st.integers(0, 400),
+    content=st.binary(min_size=1, max_size=60),
+)
+@FEW
+def test_whatever_bytes_are_in_an_image_check_answers(case, good, start, at, content) -> None:
+    """Random bytes, or (None) an image whose header was written over; the manifest takes them for right."""
+    file = next(case.root.rglob("*_spect.nii.gz"))
+    known = bytearray(gzip.decompress((good / file.relative_to(case.root)).read_bytes()))
+    known[at : at + len(content)] = content
+    file.write_bytes(gzip.compress(bytes(known), 1) if start is None else start + content)
+    table = read_table(case.data.manifest_file, MANIFEST)
+    table.loc[table["file"] == file.relative_to(case.root).as_posix(), "sha256"] = sha256_file(file)
+    write_table(table, case.data.manifest_file, MANIFEST)
+    answered(case)

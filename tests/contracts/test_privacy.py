@@ -1,7 +1,8 @@
 """Nothing of a person leaves the hospital's files: 40 planted strings are looked for in every byte that is written.
 
 The data are made here: a DICOM folder of a patient with PET, CT, two SPECT and their structure sets, with names, dates,
-numbers, UIDs, private tags, comments and labels of a person who never lived.
+numbers, UIDs, private tags, comments and labels of a person who never lived. For models there are six of them: virtual
+patients, written as DICOM.
 """
 
 import base64
@@ -13,6 +14,8 @@ import shutil
 import sqlite3
 import sys
 import zipfile
+from argparse import Namespace
+from datetime import datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -23,8 +26,17 @@ import pytest
 import yaml
 
 from theradose.cli.main import run
+from theradose.cohort.dicom_copy import export_dicom
 from theradose.cohort.layout import Dataset
-from theradose.settings import load_study
+from theradose.imaging.dicom import read_series
+from theradose.imaging.rtdose_reference import Reference
+from theradose.imaging.rtstruct import rasterise, read_rtstruct
+from theradose.imaging.seg_writer import write_seg
+from theradose.imaging.volume import Volume
+from theradose.sections import CohortSettings
+from theradose.settings import load_study, parse_settings, to_json
+from theradose.steps import simulate
+from theradose.vocabulary import VOIS
 
 SHAPE, SPACING, ORIGIN = (12, 24, 24), (8.0, 8.0, 8.0), (-96.0, -96.0, 0.0)
 STUDY = "2.25.330088990011223344"
@@ -148,19 +160,30 @@ def layers(content):
         yield from layers(base64.b64decode(re.sub(rb"\s", b"", packed)))
 
 
-def leaks(root, but=()):
+def decoded(name):
+    """Return what a file name says in base64, as Snakemake names its records; empty when it says nothing."""
+    try:
+        return base64.b64decode(name, altchars=b"-_", validate=True)
+    except ValueError:
+        return b""
+
+
+def leaks(root, but=(), canaries=CANARIES):
     """Return (file, string) for every planted string in a name or in any layer of any file under a folder."""
     found, files = [], [path for path in sorted(Path(root).rglob("*")) if path.is_file() and path not in but]
+    forms = [(canary, canary.encode(code)) for canary in canaries for code in ("utf-8", "utf-16-le", "utf-16-be")]
     for path in files:
         name = path.relative_to(root).as_posix()
-        for layer in (name.encode(), *layers(path.read_bytes())):
-            found += [(name, canary) for canary in CANARIES if canary.encode() in layer]
-            found += [(name, canary) for canary in CANARIES if canary.encode("utf-16-le") in layer]
+        for layer in (name.encode(), decoded(path.name), *layers(path.read_bytes())):
+            found += [(name, canary) for canary, form in forms if form in layer]
     assert files
     return sorted(set(found))
 
 
-@pytest.mark.parametrize("wrapped", ["plain", "gzip", "zip", "parquet", "sqlite", "html", "name", "zip in gzip"])
+@pytest.mark.parametrize(
+    "wrapped",
+    ["plain", "utf-16", "gzip", "zip", "parquet", "sqlite", "html", "name", "base64 name", "zip in gzip"],
+)
 def test_a_planted_string_would_be_found(tmp_path, wrapped) -> None:
     secret, zipped = f"x {PRIVATE} y".encode(), io.BytesIO()
     with zipfile.ZipFile(zipped, "w", zipfile.ZIP_DEFLATED) as archive:
@@ -171,15 +194,17 @@ def test_a_planted_string_would_be_found(tmp_path, wrapped) -> None:
     base.commit()
     base.close()
     made = {
-        "plain": secret, "gzip": gzip.compress(secret), "zip": zipped.getvalue(),
+        "plain": secret, "gzip": gzip.compress(secret), "utf-16": secret.decode().encode("utf-16"),
+        "zip": zipped.getvalue(),
         "parquet": pd.DataFrame({"c": [secret.decode()]}).to_parquet(compression="gzip"),
         "sqlite": (tmp_path / "made.db").read_bytes(),
         "html": b'<img src="data:x;base64,' + base64.b64encode(secret) + b'">',
-        "name": b"", "zip in gzip": gzip.compress(zipped.getvalue()),
+        "name": b"", "base64 name": b"", "zip in gzip": gzip.compress(zipped.getvalue()),
     }  # fmt: skip
     folder = tmp_path / "out"
     folder.mkdir()
-    (folder / (PRIVATE if wrapped == "name" else "file")).write_bytes(made[wrapped])
+    names = {"name": PRIVATE, "base64 name": base64.urlsafe_b64encode(secret).decode()}
+    (folder / names.get(wrapped, "file")).write_bytes(made[wrapped])
     assert [canary for _, canary in leaks(folder)] == [PRIVATE]
 
 
@@ -196,7 +221,9 @@ def test_there_are_forty_strings_and_all_are_in_the_folder(hospital) -> None:
 def complete(table):
     """Fill in the clinical table as a clinic would, free text included."""
     cells = pd.read_csv(table, sep="\t", dtype=str, keep_default_na=False)
-    cells.assign(age_y="66", comment=f"{COMMENT} called", person=PERSON).to_csv(table, sep="\t", index=False)
+    ages, people = zip(*((str(66 - n), f"{PERSON}{n}") for n in range(len(cells))), strict=True)
+    cells = cells.assign(age_y=ages, comment=f"{COMMENT} called", person=people)
+    cells.to_csv(table, sep="\t", index=False)
 
 
 @pytest.fixture
@@ -289,3 +316,138 @@ def test_a_whole_study_keeps_nothing_of_the_person(hospital, tmp_path, projects)
     assert (project.root / "results" / "mine" / "report" / "index.html").is_file()
     assert said_nothing_of_the_person(said + done.stdout + done.stderr)
     assert leaks(project.root, but=[table]) == []
+
+
+# Models of six patients.
+
+OWN_UIDS, UIDS = "1.2.826.0.1.3680043.8.498.", "1.2.3300889900."  # how UIDs made here begin, and those of the persons
+LATER = timedelta(days=7005)
+ACCOUNT = "Qxz50account"
+EXPERIMENT = """\
+name: tiny
+kind: organ_dose
+title: Ridge of six patients
+organs: [kidneys]
+baselines: [pet_scaled]
+predictors: [ridge]
+tuning: {trials: 1, folds: 2}
+"""
+
+
+def move_dates(header):
+    """Put every date of a header later, and return them as a header and as a person would write them."""
+    moved = set()
+    for element in header.iterall():
+        if element.VR in ("DA", "DT") and element.value:
+            text = str(element.value)
+            day = datetime.strptime(text[:8], "%Y%m%d") + LATER
+            element.value = f"{day:%Y%m%d}{text[8:]}"
+            moved |= {f"{day:%Y%m%d}", f"{day:%Y-%m-%d}"}
+    return moved
+
+
+def as_segments(folder):
+    """Write the structures of a patient as SEG on the CT instead, under the names they have."""
+    (contours,) = (folder / "ses-pre_mask").glob("*.dcm")
+    files = sorted((folder / "ses-pre_ct").glob("*.dcm"))
+    volume, first = read_series(files).volume, pydicom.dcmread(files[0], stop_before_pixels=True)
+    names = {number: roi.name for number, roi in enumerate(read_rtstruct(contours).rois, 1)}
+    values = np.zeros(volume.values.shape, np.uint16)
+    for number, roi in enumerate(read_rtstruct(contours).rois, 1):
+        values[rasterise(roi, volume.grid)] = number
+    uids = [(first.SOPClassUID, pydicom.dcmread(file, stop_before_pixels=True).SOPInstanceUID) for file in files]
+    place = Reference(
+        "p001", False, first.StudyInstanceUID, first.FrameOfReferenceUID, first.SeriesInstanceUID, tuple(uids)
+    )
+    mask = Volume(values, volume.grid, "label")
+    known = {number: name if name in VOIS else "lesion_01" for number, name in names.items()}
+    write_seg(mask, known, place, contours.with_name("0002.dcm"), what="masks", content="made")
+    contours.unlink()
+
+
+def made_real(folder, number):
+    """Turn the DICOM of a virtual patient into that of a person; return the dates in it."""
+    days = set()
+    for k, file in enumerate(sorted(folder.rglob("*.dcm"))):
+        header = pydicom.dcmread(file)
+        days |= move_dates(header)
+        header.pop("SyntheticData", None)
+        for element in header.iterall():
+            if element.VR == "UI" and str(element.value).startswith(OWN_UIDS):
+                element.value = str(element.value).replace(OWN_UIDS, UIDS)
+        header.file_meta.MediaStorageSOPInstanceUID = header.SOPInstanceUID
+        for roi in header.get("StructureSetROISequence", ()):
+            roi.ROIName = re.sub("^lesion", f"Lesion {LESION}", roi.ROIName)
+        for segment in header.get("SegmentSequence", ()):
+            segment.SegmentLabel = re.sub("^lesion", f"Lesion {LESION}", segment.SegmentLabel)
+            segment.SegmentDescription = f"{SET_NAME} of Wilhelmina"
+        header.save_as(file)
+        planted(file, k)
+        file = file.with_name(f"{FILE}_{k}.dcm")
+        header = pydicom.dcmread(file)
+        header.PatientID = f"{TAGS['PatientID']}{number}"
+        header.save_as(file)
+    return days
+
+
+@pytest.fixture(scope="module")
+def cohort(tmp_path_factory):
+    """Return the folders of six patients, as a hospital would give them, and the strings planted in them."""
+    place = tmp_path_factory.mktemp("clinic")
+    simulated = {"name": "made", "virtual": {"patients": 6, "spacing_mm": 10.0, "spect_times_h": [24.0, 72.0]}}
+    settings = to_json(parse_settings(CohortSettings, simulated))
+    data = place / "data"
+    simulate.run(
+        Namespace(
+            settings=settings, radionuclide="Lu-177", seed=3, workers=1, out_data=data, out_truth=place / "truth"
+        )
+    )  # fmt: skip
+    export_dicom(Dataset(data), place / FOLDER)
+    folders, days = sorted((place / FOLDER).iterdir()), set()
+    as_segments(folders[0])
+    for number, folder in enumerate(folders):
+        days |= made_real(folder, number)
+    assert len(days) >= 6
+    return folders, sorted({*CANARIES, *days, UIDS, ACCOUNT})
+
+
+@pytest.mark.slow
+def test_models_keep_nothing_of_the_persons(cohort, tmp_path, projects, monkeypatch) -> None:
+    """Six persons, a trained and registered model: data set, results, models, MLflow, Snakemake's folder, words."""
+    monkeypatch.setenv("LOGNAME", ACCOUNT)
+    monkeypatch.setenv("USER", ACCOUNT)
+    folders, canaries = cohort
+    (tmp_path / "project").mkdir()
+    project = projects.copy(tmp_path / "project")
+    done = [
+        project.theradose("import", folder, "--to", "data/mine", "--patient", f"p{number:03d}", "--centre", "here")
+        for number, folder in enumerate(folders, 1)
+    ]
+    table = project.root / "data" / "mine" / "participants.tsv"
+    complete(table)
+    done += [project.theradose("check", "data/mine"), project.theradose("init", "data/mine")]
+    file = project.root / "config" / "mine.yaml"
+    study = load_study(file).model_dump(mode="json")
+    study["quantify"]["register_time_points"] = False
+    study["radiomics"]["organs"], study["split"]["folds"] = ["kidneys"], 2
+    study["experiments"] = ["tiny"]
+    (project.root / "config" / "experiments" / "tiny.yaml").write_text(EXPERIMENT)
+    file.write_text(yaml.safe_dump(study))
+    project = type(project)(project.root, "config/mine.yaml")
+    said = project.snakemake("--cores", "1")
+    done.append(project.theradose("predict", "data/mine", "--model", "models:/theradose-organ-dose@champion"))
+    done.append(project.theradose("export-dose", "results/mine", "--to", "out"))
+    assert [run.returncode for run in done] == [0] * len(done), [run.stdout + run.stderr for run in done]
+    said += "".join(run.stdout + run.stderr for run in done)
+    assert [canary for canary in canaries if canary in said] == []
+    made = {path.name for path in project.root.rglob("*") if path.is_file()}
+    assert {"MLmodel", "mlflow.db", "model.json", "weights.safetensors", "train.json", "index.html"} <= made
+    assert list((project.root / ".snakemake" / "log").glob("*.log"))
+    assert leaks(project.root, [table], canaries) == []
+    log, base = project.root / "results" / "mine" / "log" / "split.log", project.root / "mlflow.db"
+    with log.open("a") as more, sqlite3.connect(base) as tracked:
+        more.write(f"a person: {LESION}")
+        tracked.execute("update experiments set name = ?", (ACCOUNT,))
+    assert leaks(project.root, [table], canaries) == [
+        ("mlflow.db", ACCOUNT), (log.relative_to(project.root).as_posix(), LESION)
+    ]  # fmt: skip

@@ -29,6 +29,7 @@ from theradose.tables import (
     PARTICIPANTS,
     PATIENTS,
     QC,
+    STABILITY,
     TAC,
     TIAC,
     write_table,
@@ -295,4 +296,16 @@ def write_radiomics(folder):
         for feature, value in (("Contrast", 3.2), ("Energy", np.nan))
     ]
     write_table(pd.DataFrame(rows, columns=FEATURES.names()), root / "features/features.parquet", FEATURES)
+    steady = {
+        "Contrast": (0.97, 0.93, 0.02, "yes"),
+        "Energy": (0.8, 0.4, 0.3, "no"),
+        "Gap": (np.nan, np.nan, np.nan, "no"),
+    }
+    rows = [
+        ("lesions", "pet", image, "glcm", feature, group, icc, low, cov, 10, stable)
+        for image in ("original", "log-sigma-8-0-mm-3D")
+        for feature, (icc, low, cov, stable) in steady.items()
+        for group in ("all", "image", "mask")
+    ]
+    write_table(pd.DataFrame(rows, columns=STABILITY.names()), root / "features/stability.tsv", STABILITY)
     return data.root, root

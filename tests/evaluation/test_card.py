@@ -1,4 +1,5 @@
-from theradose.evaluation.card import by_part, card_file, facts, limits_of, model_card
+from theradose.evaluation.card import by_part, card_file, chosen_columns, facts, limits_of, model_card
+from theradose.evaluation.report_tables import DASH
 from theradose.provenance import sha256_file
 
 
@@ -49,3 +50,10 @@ def test_facts_on_several_organs_stand_side_by_side():
     assert [cell.text for cell in sheet.rows[0]] == ["kidneys", "7", "1.00 to 2.00"]
     assert sheet.rows[1][2].text == "\N{EN DASH}"
     assert by_part({"a": {}, "b": {}}, "x") is None
+
+
+def test_chosen_covariates_are_listed_by_part():
+    parts = {name: {"state": {"columns": columns}} for name, columns in {"liver": [], "kidneys": ["a", "b"]}.items()}
+    sheet = chosen_columns(parts)
+    assert [[cell.text for cell in row] for row in sheet.rows] == [["kidneys", "a, b"], ["liver", DASH]]
+    assert chosen_columns({"kidneys": {"state": {"parameters": {}}}}) is None

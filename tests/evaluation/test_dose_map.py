@@ -5,6 +5,7 @@ import pytest
 from safetensors import safe_open
 
 from theradose.evaluation.dose_map import evaluate, mean_with_limits, truth_map
+from theradose.experiment_sections import ExperimentSettings
 from theradose.imaging.nifti import write_volume
 from theradose.imaging.volume import Volume
 from theradose.models.dose_map import ALL
@@ -12,7 +13,6 @@ from theradose.models.image_examples import subset
 from theradose.models.image_predictors import PetScaledMap
 from theradose.models.predictors import TrainingPlan
 from theradose.models.store import Trained
-from theradose.sections import ExperimentSettings
 from theradose.tables import METRICS, PREDICTIONS, read_table
 
 SETTINGS = ExperimentSettings(

@@ -124,7 +124,7 @@ def test_real_patient_has_what_was_measured_and_says_what_was_refused(real_patie
 
 def test_radiomics_alone_makes_a_page_of_its_own(radiomics_only, tmp_path):
     page = written(radiomics_only, tmp_path)
-    assert anchors(page) == ["cohort", "data", "patients", "features", "methods", "provenance"]
+    assert anchors(page) == ["cohort", "data", "patients", "features", "stability", "methods", "provenance"]
     assert "8 feature values of 2 patients, 4 of them not available." in page
 
 

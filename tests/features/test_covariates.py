@@ -4,7 +4,8 @@ import pytest
 
 from theradose.cohort.participants import CLINICAL_COLUMNS
 from theradose.errors import DataError, LeakageError
-from theradose.features.covariates import assemble, feature_unit, pre_therapy_columns
+from theradose.features.covariates import assemble, pre_therapy_columns
+from theradose.features.sessions import feature_unit
 from theradose.tables import COVARIATE_MANIFEST, COVARIATES, FEATURES, checked
 
 ORGANS = ("kidneys", "liver", "spleen")
@@ -139,16 +140,23 @@ def test_a_clinical_word_that_is_no_number_is_refused(table, participants):
         assemble(table, participants.assign(smoker=["yes", "often", "no"]), ["a", "b"], ORGANS)
 
 
-def test_a_second_pet_gets_columns_of_its_own(participants):
+def test_a_second_pet_is_named_by_its_nominal_time_and_its_change_is_a_column(participants):
     both = features(
-        feature_rows("a", "liver", 2.0, time_h=24.0),
+        feature_rows("a", "liver", 2.0, time_h=23.1),
         feature_rows("a", "liver", 1.0, time_h=1.0),
         feature_rows("b", "liver", 5.0, time_h=1.2),
     )
-    wide = assemble(both, participants, ["a", "b"], ORGANS)[0].set_index("patient")
+    wide, manifest = assemble(both, participants, ["a", "b"], ORGANS)
+    wide, about = wide.set_index("patient"), manifest.set_index("column")
     assert wide["pet.original.firstorder.Mean"].tolist() == [3.0, 15.0]
-    assert wide.loc["a", "pet_2.original.firstorder.Mean"] == 6.0
+    assert wide.loc["a", "pet_24h.original.firstorder.Mean"] == 6.0
     assert wide["physics.pet_suv_mean"].tolist() == [3.0, 15.0]
+    change = "delta.pet_24h-pet.original.firstorder.Mean"
+    assert wide.loc["a", change] == pytest.approx(np.log(2.0))
+    assert np.isnan(wide.loc["b", change])
+    assert about.loc[change, ["unit", "leak_class"]].tolist() == ["1", "pre_therapy"]
+    assert not [c for c in wide if c.startswith("delta") and "shape" in c]
+    assert list(manifest["column"]) == [c for c in wide.columns if c != "voi"]
 
 
 def test_without_features_nothing_is_invented(participants):

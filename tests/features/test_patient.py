@@ -134,3 +134,32 @@ def test_a_changed_image_is_refused(tmp_path):
     file.write_bytes(file.read_bytes()[:-9])
     with pytest.raises(DataError, match="changed since intake"):
         take(data)
+
+
+def test_local_features_stand_beside_the_others_when_the_preset_asks(tmp_path):
+    content = {"featureClass": {"firstorder": ["Mean"], "local": ["peak", "tlu"]}, "setting": {"binWidth": 0.5}}
+    chosen = {"pet": preset_from(content, "pet", "local")}
+    data = dataset(tmp_path)
+    found = patient_features(data, "v001", weight_kg=70.0, presets=chosen, organs=ORGANS, min_voxels=3)
+    value = checked(found, FEATURES).set_index(["voi", "feature_class", "feature"])["value"]
+    mean, volume_ml = value["liver", "voi", "mean"], value["liver", "voi", "volume_ml"]
+    assert value["liver", "local", "tlu"] == pytest.approx(mean * volume_ml, rel=1e-6)
+    # A sphere of 1 cm3 holds one voxel of 8 mm alone.
+    assert value["liver", "local", "peak"] > mean
+    assert set(found["filter"]) == {"original"}
+
+
+def test_a_spect_of_a_cycle_is_taken_in_suv_on_the_mask_it_has_or_on_that_before_therapy(tmp_path):
+    data = dataset(tmp_path, ct=False)
+    spect = Volume(np.random.default_rng(1).normal(3.0, 0.5, PET_GRID.shape_zyx) * 150e6 / 70e3, PET_GRID, "Bq/mL")
+    file = write_volume(spect, data.image_file("v001", "spect", "ses-tx1", 1.0), SIDECAR)
+    row = {"patient": "v001", "session": "ses-tx1", "modality": "spect", "time_h": 1.0}
+    rows = pd.DataFrame([{**row, "file": file.relative_to(tmp_path).as_posix()}])
+    data.write_manifest(pd.concat([data.manifest()[list(rows)], rows], ignore_index=True))
+    asked = {"weight_kg": 70.0, "presets": {"spect": presets()["pet"]}, "organs": ORGANS, "min_voxels": 3}
+    found = checked(patient_features(data, "v001", session="ses-tx1", **asked), FEATURES)
+    assert set(found["session"]) == {"ses-tx1"}
+    assert set(found["voi"]) == {"kidneys", "liver"}
+    value = found.set_index(["voi", "feature_class", "feature"])["value"]
+    assert value["liver", "firstorder", "Mean"] == pytest.approx(3.0, abs=0.2)
+    assert patient_features(data, "v001", **asked).empty

@@ -3,6 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from theradose.features.preparation import Preparation
 from theradose.features.preprocess import centred_grid, cropped, resampled
 from theradose.imaging.grid import Grid
 from theradose.imaging.volume import Volume
@@ -28,7 +29,7 @@ def test_the_spacing_an_image_has_changes_nothing():
     image = Volume(np.zeros(GRID.shape_zyx, np.float32), GRID, "g/mL")
     masks = {"liver": np.ones(GRID.shape_zyx, bool)}
     for spacing in (None, GRID.spacing_mm):
-        same, same_masks = resampled(image, masks, spacing)
+        same, same_masks = resampled(image, masks, Preparation(spacing))
         assert same is image
         assert same_masks["liver"] is masks["liver"]
 
@@ -38,7 +39,7 @@ def test_a_ramp_stays_a_ramp_and_a_ball_keeps_its_volume():
     z, y, x = np.indices(grid.shape_zyx)
     image = Volume((2.0 * x + 3.0 * y - z).astype(np.float32), grid, "g/mL")
     ball = (x - 19) ** 2 + (y - 20) ** 2 + (z - 18) ** 2 <= 10**2
-    fine, masks = resampled(image, {"liver": ball}, (4.0, 4.0, 4.0))
+    fine, masks = resampled(image, {"liver": ball}, Preparation((4.0, 4.0, 4.0)))
     places = np.argwhere(masks["liver"])[:, ::-1]
     lps = np.c_[places, np.ones(len(places))] @ fine.grid.affine_lps().T
     old = lps @ np.linalg.inv(grid.affine_lps()).T
@@ -50,7 +51,7 @@ def test_a_ramp_stays_a_ramp_and_a_ball_keeps_its_volume():
 def test_hounsfield_units_come_back_as_whole_numbers_and_air_lies_beyond():
     rng = np.random.default_rng(0)
     image = Volume(rng.normal(40, 20, (10, 10, 10)).astype(np.float32), Grid((10, 10, 10), (3.0,) * 3), "HU")
-    fine, _ = resampled(image, {}, (2.0, 2.0, 2.0))
+    fine, _ = resampled(image, {}, Preparation((2.0, 2.0, 2.0)))
     assert (fine.values == np.round(fine.values)).all()
     assert -200 < fine.values.min() < 200
 

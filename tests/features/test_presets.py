@@ -4,11 +4,17 @@ import pytest
 from radiomics import getFeatureClasses
 
 from theradose.errors import SettingsError
+from theradose.features.engine import wanted
 from theradose.features.presets import preset_from, read_preset
-from theradose.features.radiomics import wanted
+from theradose.imaging.grid import Grid
 
 PRESETS = Path(__file__).parents[2] / "config" / "radiomics"
-MODALITY = {"pet_8mm": "pet", "pet_4mm": "pet", "ct_8mm": "ct", "ct_2mm": "ct", "lifex71": "pet"}
+
+
+def modality_of(name: str) -> str:
+    return "dose" if name == "dosiomics" else "ct" if "ct" in name.split("_") else "pet"
+
+
 BLOCKS = {
     "first order": (
         {
@@ -49,7 +55,7 @@ def content(**changes) -> dict:
 
 @pytest.mark.parametrize("name", [path.stem for path in sorted(PRESETS.glob("*.yaml"))])
 def test_every_preset_in_config_is_valid_and_names_no_deprecated_feature(name):
-    preset = read_preset(PRESETS / f"{name}.yaml", MODALITY[name])
+    preset = read_preset(PRESETS / f"{name}.yaml", modality_of(name))
     known = getFeatureClasses()
     rows = wanted(preset)
     assert rows
@@ -72,7 +78,7 @@ def test_the_8_mm_pet_preset_has_the_classes_and_scales_of_the_design():
     preset = read_preset(PRESETS / "pet_8mm.yaml", "pet")
     assert set(preset.feature_classes) == {"firstorder", "shape", "glcm", "glrlm", "glszm", "ngtdm"}
     assert [f.sigma_mm for f in preset.filters] == [None, 8.0, 12.0, 16.0]
-    assert preset.margin_mm == 128.0
+    assert preset.margin_mm(Grid((9, 9, 9), (8.0, 8.0, 8.0))) == 128.0
 
 
 def test_content_returns_what_was_read():
@@ -99,6 +105,17 @@ def test_content_returns_what_was_read():
         ({"imageType": {"LoG": {"sigma": [], "binCount": 64}}}, "positive scales"),
         ({"imageType": {"LoG": {"sigma": [8, 8.0], "binCount": 64}}}, "different"),
         ({"imageType": {"Square": {}}}, "Square"),
+        ({"imageType": {"Wavelet": {}}}, "binCount"),
+        ({"imageType": {"Wavelet": {"binCount": 32, "level": 2}}}, "one level"),
+        ({"setting": {"binWidth": 0.5, "resegmentRange": [0, 1]}}, "preprocess"),
+        ({"preprocess": {"resegment_range": [4, 1]}}, "lowest, highest"),
+        ({"preprocess": {"resegment_sigma": 0}}, "positive number"),
+        ({"preprocess": {"bin_anchor": "low"}}, "unit of the image"),
+        ({"preprocess": {"average": "yes"}}, "true or false"),
+        ({"preprocess": {"anchor": 0}}, "bin_anchor"),
+        ({"preprocess": {"engine": "mirp"}}, "theradose or pyradiomics"),
+        ({"preprocess": {"engine": "pyradiomics", "average": True}}, "nothing else"),
+        ({"featureClass": {"local": ["height"]}}, "peak"),
         ({"imageType": {"Original": {"normalize": True}}}, "field of view"),
         ({"featureClass": {}}, "at least one feature class"),
         ({"settings": {}}, "settings"),
@@ -112,7 +129,7 @@ def test_a_faulty_preset_is_refused_with_its_reason(changes, message):
 def test_the_voxel_size_is_taken_out_of_what_pyradiomics_sees():
     setting = {"binWidth": 0.5, "resampledPixelSpacing": [4, 4, 5], "interpolator": "sitkLinear"}
     preset = preset_from(content(setting=setting), "pet", "x")
-    assert preset.spacing_mm == (4.0, 4.0, 5.0)
+    assert preset.preparation.spacing_mm == (4.0, 4.0, 5.0)
     assert preset.content()["setting"] == {"binWidth": 0.5}
 
 
@@ -123,3 +140,22 @@ def test_wide_bins_are_fine_for_ct():
 def test_an_unknown_modality_is_refused():
     with pytest.raises(SettingsError, match="modality"):
         preset_from(content(), "mr", "x")
+
+
+def test_pyradiomics_alone_keeps_its_own_settings():
+    """For old papers: nothing is refused and nothing is taken out of what PyRadiomics sees."""
+    setting = {"binWidth": 0.5, "resampledPixelSpacing": [4, 4, 4], "padDistance": 10, "normalize": True}
+    preset = preset_from(content(setting=setting, preprocess={"engine": "pyradiomics"}), "pet", "old")
+    assert preset.content()["setting"] == setting
+
+
+def test_wavelets_give_eight_images_and_need_five_voxels_around():
+    preset = preset_from(content(imageType={"Wavelet": {"binCount": 32}}), "pet", "x")
+    assert len({f.name for f in preset.filters}) == 8
+    assert preset.margin_mm(Grid((9, 9, 9), (4.0, 4.0, 3.0))) == 20.0
+
+
+def test_the_full_preset_has_twelve_images():
+    preset = read_preset(PRESETS / "full.yaml", "pet")
+    assert len(preset.filters) == 12
+    assert len(wanted(preset)) == 1130

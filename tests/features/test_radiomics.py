@@ -165,6 +165,9 @@ def test_a_faulty_voi_gives_its_reason_and_harms_no_other(name, preset):
     found = radiomics.extract(volume.with_values(values), {name: mask, "good": good}, only_original)
     bad = found[found["voi"] == name]
     assert len(bad) == len(found) / 2
+    if name in ("nan", "flat"):  # its outline is sound, so its shape is known
+        assert (bad.loc[bad["feature_class"] == "shape", "status"] == OK).all()
+        bad = bad[bad["feature_class"] != "shape"]
     assert bad["value"].isna().all()
     assert bad["status"].str.contains(reason).all()
     assert (found.loc[found["voi"] == "good", "status"] == OK).all()
@@ -237,8 +240,3 @@ def test_the_order_of_vois_does_not_matter(table, image, masks, preset):
     pd.testing.assert_frame_equal(
         turned.sort_values(index, ignore_index=True), table.sort_values(index, ignore_index=True), check_exact=True
     )
-
-
-def test_the_engine_is_named():
-    assert radiomics.engine().startswith("pyradiomics")
-    assert radiomics.engine().split()[-1][0].isdigit()

@@ -1,12 +1,17 @@
 """DICOM series: sorted by position, and everything missing, mixed or damaged is refused by file name."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from theradose.errors import DataError, GeometryError, UnitError
 from theradose.imaging.acquisition import radionuclide_of
 from theradose.imaging.dicom import read_series
 from theradose.imaging.dicom_folder import find_series
+from theradose.imaging.dicom_slices import on_even_steps, step_mm
 
 STORED = np.random.default_rng(3).integers(0, 4000, (5, 4, 6)).astype(np.uint16)
 
@@ -196,3 +201,40 @@ def test_a_folder_is_sorted_and_what_is_left_aside_has_a_reason(write, dicom_mak
     assert [path.name for path in found.structures] == ["rs.dcm"]
     assert sorted(why for _, why in found.ignored) == ["image type MIP", "no DICOM file"]
     assert found.modality == {"1.2.3.4": "PT"}
+
+
+@given(st.lists(st.floats(2.0, 2.9), min_size=3, max_size=9), st.floats(-50.0, 50.0), st.floats(-3.0, 3.0))
+def test_a_ramp_on_uneven_steps_is_a_ramp_on_even_ones(steps_mm, start_mm, per_mm) -> None:
+    along = np.cumsum([start_mm, *steps_mm])
+    even, _, mend = step_mm(along, [Path("x")] * len(along), resample=True)
+    values = on_even_steps(np.broadcast_to((per_mm * along)[:, None, None], (len(along), 2, 2)), along, even)
+    wanted = per_mm * (along[0] + even * np.arange(len(values)))
+    assert np.allclose(values, wanted[:, None, None], atol=1e-9)
+    assert along[0] + even * (len(values) - 1) == pytest.approx(along[-1], abs=1e-9)  # both ends stay
+    if not mend:
+        assert len(values) == len(along)
+
+
+def test_slices_at_even_steps_come_back_as_they_are() -> None:
+    values = np.random.default_rng(0).random((5, 3, 2)).astype(np.float32)
+    same = on_even_steps(values, np.array([0.0, 3.0, 6.0, 9.0, 12.0]), 3.0)
+    assert same.dtype == np.float32
+    assert np.array_equal(same, values)
+
+
+@pytest.mark.parametrize(("stated", "warned"), [(574300, False), (574874, False), (577000, True), (None, False)])
+def test_a_half_life_that_differs_by_more_than_a_per_mille_is_named(write, dicom_maker, stated, warned) -> None:
+    info = dicom_maker.tracer()
+    if stated:
+        info.RadionuclideHalfLife = str(stated)
+    notes = [note for note in read_series(write(info=info)).notes if "half-life" in note]
+    assert notes == (
+        [f"WARN half-life of Lu-177 is {stated} s in the header, 574301 s in ICRP 107, which was taken"]
+        if warned
+        else []
+    )
+
+
+def test_only_a_series_that_says_so_is_synthetic(write) -> None:
+    assert not read_series(write()).synthetic
+    assert read_series(write(changes={"SyntheticData": "YES"})).synthetic

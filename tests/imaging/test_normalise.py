@@ -9,6 +9,7 @@ from theradose.imaging.normalise import (
     body_mask,
     concentration_per_unit,
     dose_per_activity,
+    match_resolution,
     model_grid,
     normalise_ct,
     normalise_pet,
@@ -113,3 +114,40 @@ def test_body_without_that_label_is_the_largest_tissue_with_its_holes():
     assert np.array_equal(body, expected)
     with pytest.raises(GeometryError):
         body_mask(Volume(organs[:2], Grid((2, 6, 8), GRID.spacing_mm), "label"), ct)
+
+
+def point(spacing_mm=(8.0, 8.0, 8.0), shape=(31, 31, 31)):
+    values = np.zeros(shape, np.float32)
+    values[tuple(n // 2 for n in shape)] = 1.0
+    return Volume(values, Grid(shape, spacing_mm), "SUV")
+
+
+def fwhm_mm(image, axis):
+    """Return the FWHM of a Gaussian with the variance that an image has along an axis."""
+    profile = image.values.astype(float).sum(axis=tuple(a for a in range(3) if a != axis))
+    place = np.arange(profile.size) * image.grid.spacing_zyx_mm[axis]
+    mean = (profile * place).sum() / profile.sum()
+    return 2.3548200450309493 * np.sqrt((profile * (place - mean) ** 2).sum() / profile.sum())
+
+
+@pytest.mark.parametrize(("have", "want"), [(5.5, 7.5), (6.5, 7.5), (4.0, 20.0)])
+def test_resolutions_add_in_quadrature_even_below_a_voxel(have, want):
+    image = match_resolution(point((4.0, 6.0, 8.0)), have, want)
+    for axis in range(3):
+        assert fwhm_mm(image, axis) == pytest.approx(np.sqrt(want**2 - have**2), rel=1e-4)
+    assert image.values.sum() == pytest.approx(1.0, abs=1e-5)
+    assert image.unit == "SUV"
+
+
+def test_two_steps_are_as_good_as_one():
+    once = match_resolution(point(), 5.0, 15.0)
+    twice = match_resolution(match_resolution(point(), 5.0, 9.0), 9.0, 15.0)
+    np.testing.assert_allclose(once.values, twice.values, atol=1e-6)
+
+
+def test_a_matched_image_stays_a_flat_one_too_and_none_gets_sharper():
+    np.testing.assert_array_equal(match_resolution(point(), 6.5, 6.5).values, point().values)
+    flat = volume(3.0, "SUV")
+    np.testing.assert_allclose(match_resolution(flat, 5.5, 12.0).values, 3.0, rtol=1e-6)
+    with pytest.raises(SettingsError, match="sharper"):
+        match_resolution(flat, 7.5, 5.5)

@@ -1,11 +1,21 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
+from safetensors.numpy import save
 from scipy import stats
 
-from theradose.models.columns import Columns, LogSkewed, SelectInformative, preparation, rank_correlation, skewness
+from theradose.errors import DataError, SettingsError
+from theradose.experiment_sections import HarmoniseSettings, SelectionSettings
+from theradose.features.selection import rank_correlation
+from theradose.models.columns import Columns, LogSkewed, SelectInformative, learned, preparation, skewness
+from theradose.models.examples import subset
+from theradose.models.linear import RidgeDose
+from theradose.models.mlp import MlpDose
+from theradose.models.predictors import TrainingPlan
 
 
 def test_positive_skewed_columns_become_logarithms():
@@ -58,3 +68,74 @@ def test_stored_columns_repeat_the_chain(organ_examples):
         chain.transform(everyone.covariates.to_numpy(float)),
         rtol=1e-12,
     )
+
+
+def plan(**changes):
+    return TrainingPlan(harmonise=HarmoniseSettings(**{"columns": ["radiomic.*"], **changes}))
+
+
+def at_centres(examples, n=3):
+    return replace(examples, centres=[f"c{i % n}" for i in range(len(examples))])
+
+
+def shifted(examples, factor=3.0):
+    """Return examples whose radiomic columns read higher at one centre."""
+    covariates = examples.covariates.copy()
+    rows = np.array(examples.centres) == "c1"
+    image = [c for c in covariates if c.startswith("radiomic.")]
+    covariates.loc[rows, image] = covariates.loc[rows, image] * factor
+    return replace(examples, covariates=covariates)
+
+
+@pytest.mark.parametrize("selection", [None, SelectionSettings(relevance=5)])
+@pytest.mark.parametrize("method", ["none", "combat", "centre_means"])
+def test_stored_columns_repeat_what_was_learned(organ_examples, method, selection):
+    training = shifted(at_centres(organ_examples(n_patients=60)[0]))
+    asked = replace(plan(method=method), selection=selection)
+    columns, values = learned(training, training.log_dose, 8, asked)
+    again = Columns.restore(columns.notes(), columns.tensors())
+    np.testing.assert_allclose(again.prepare(training), values, rtol=1e-9, atol=1e-12)
+    assert len(columns.names) <= (8 if selection is None else 5)
+    assert columns.centres == (() if method == "none" else ("c0", "c1", "c2"))
+
+
+def test_harmonised_columns_lose_the_centre_and_clinical_ones_stay(organ_examples):
+    training = shifted(at_centres(organ_examples(n_patients=90)[0]))
+    columns, values = learned(training, training.log_dose, 30, plan(method="combat"))
+    turn = np.array(training.centres) == "c1"
+    for name, column in zip(columns.names, values.T, strict=True):
+        if name.startswith("radiomic.uptake"):
+            assert abs(column[turn].mean() - column[~turn].mean()) < 0.4
+    place = columns.names.index("physics.pet_suv_mean") if "physics.pet_suv_mean" in columns.names else None
+    if place is not None:
+        np.testing.assert_array_equal(columns.arrays["centre_factor"][:, place], 1.0)
+
+
+def test_a_new_centre_is_left_or_refused_and_a_missing_one_is_told(organ_examples):
+    training = at_centres(organ_examples()[0])
+    columns, _ = learned(training, training.log_dose, 4, plan(method="combat"))
+    new = replace(training, centres=["c9"] * len(training))
+    assert np.isfinite(columns.prepare(new)).all()
+    strict, _ = learned(training, training.log_dose, 4, plan(method="combat", new_centre="error"))
+    with pytest.raises(DataError, match="THR-429"):
+        strict.prepare(new)
+    with pytest.raises(DataError, match="centre of every patient"):
+        columns.prepare(replace(training, centres=()))
+    with pytest.raises(SettingsError, match="reference centre"):
+        learned(training, training.log_dose, 4, plan(method="combat", reference="c9"))
+
+
+@pytest.mark.parametrize("predictor", [RidgeDose, MlpDose])
+def test_held_out_patients_do_not_reach_harmonising_or_selection(organ_examples, predictor):
+    training = at_centres(organ_examples(n_patients=40)[0])
+    asked = replace(plan(method="combat"), selection=SelectionSettings(relevance=5), epochs=3)
+    half = subset(training, training.patients[:16])
+    changed = training.covariates.copy()
+    changed.iloc[16:] = changed.iloc[16:] * 50.0 + 3.0
+    other = subset(replace(training, covariates=changed), training.patients[:16])
+    first, second = predictor(), predictor()
+    for model, examples in ((first, half), (second, other)):
+        model.fit(examples, seed=1, training=asked)
+    assert save(first.tensors()) == save(second.tensors())
+    again = predictor.restore(first.state(), first.tensors())
+    assert again.predict(training).tobytes() == first.predict(training).tobytes()

@@ -2,12 +2,12 @@ import numpy as np
 import pytest
 
 from theradose.errors import LeakageError, SettingsError
+from theradose.experiment_sections import ExperimentSettings
 from theradose.models.dose_map import ALL, calibrate, card, load, require_split, score
 from theradose.models.folds import inner_folds, out_of_fold, training_patients
 from theradose.models.image_examples import save_examples, subset
 from theradose.models.image_predictors import PetScaledMap
 from theradose.models.predictors import TrainingPlan
-from theradose.sections import ExperimentSettings
 from theradose.tables import SPLITS, write_table
 
 SETTINGS = ExperimentSettings(

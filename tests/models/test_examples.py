@@ -4,6 +4,7 @@ import pytest
 
 from theradose.errors import DataError, LeakageError, SettingsError
 from theradose.models.examples import NEEDED, allowed_columns, examples_of, first_doses, subset
+from theradose.vocabulary import IMPOSSIBLE
 
 
 @pytest.fixture
@@ -37,6 +38,16 @@ def test_later_cycles_are_not_the_target(tables):
     second = labels.assign(cycle=2, dose_gy_per_gbq=99.0)
     both = first_doses(pd.concat([second, labels]))
     assert both["dose_gy_per_gbq"].max() < 99.0
+
+
+@pytest.mark.parametrize("flag", IMPOSSIBLE)
+def test_what_physics_does_not_allow_is_no_label(tables, flag):
+    labels = tables[2]
+    row = labels.index[(labels["level"] == "organ") & (labels["voi"] == "liver")][0]
+    plain = labels.assign(flags="poor_fit;implausible_dose")
+    wrong = plain.copy()
+    wrong.loc[row, "flags"] = f"implausible_dose;{flag}"
+    assert len(first_doses(plain)) == len(first_doses(labels)) == len(first_doses(wrong)) + 1
 
 
 def test_who_cannot_be_an_example_is_named_with_the_reason(tables):

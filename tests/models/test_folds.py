@@ -74,3 +74,10 @@ def test_an_example_outside_every_fold_is_refused(organ_examples):
 
 def test_each_fit_has_its_own_seed():
     assert len({fit_seed(7, fold) for fold in range(-1, 20)}) == 21
+
+
+def test_a_patient_on_both_sides_of_a_fold_is_a_leak(organ_examples):
+    training, _, splits = organ_examples()
+    learning, held = inner_folds(splits, 4)[0]
+    with pytest.raises(LeakageError, match="in one fold"):
+        predict(training, [([*learning, held[0]], held)])

@@ -1,14 +1,18 @@
+from dataclasses import replace
+
 import numpy as np
+import pandas as pd
 import pytest
 
 from theradose.errors import DataError, SettingsError
+from theradose.experiment_sections import ExperimentSettings, HarmoniseSettings
 from theradose.models.examples import SUV
 from theradose.models.linear import RidgeDose
 from theradose.models.new_patients import predict_new
-from theradose.models.organ_dose import calibrate, card, load, natural, outside, score
+from theradose.models.organ_dose import RESIDUALS, calibrate, card, load, natural, outside, score
 from theradose.models.predictors import TrainingPlan
 from theradose.models.store import Trained
-from theradose.sections import ExperimentSettings
+from theradose.tables import COVARIATE_MANIFEST, COVARIATES, ORGAN_DOSE, SPLITS, STABILITY, write_table
 
 
 @pytest.fixture
@@ -92,3 +96,44 @@ def test_load_needs_its_tables(tmp_path):
     settings = ExperimentSettings(name="e", kind="organ_dose", title="E", baselines=("pet_scaled",), predictors=())
     with pytest.raises(SettingsError, match="needs covariates"):
         load(splits=tmp_path, covariates=None, covariate_manifest=None, labels=None, pairs=None, settings=settings)
+
+
+def test_a_centre_that_was_not_harmonised_is_a_reason_for_doubt(organ_examples):
+    training, _, _ = organ_examples()
+    training = replace(training, centres=[f"c{i % 2}" for i in range(len(training))])
+    model = RidgeDose(k=4)
+    model.fit(training, seed=1, training=TrainingPlan(harmonise=HarmoniseSettings(method="combat")))
+    ranges = {"parts": {"kidneys": card(training)}}
+    trained = Trained(
+        {"kidneys": model},
+        {"kidneys": {RESIDUALS: np.linspace(-0.2, 0.2, 20)}},
+        {"kind": "organ_dose", "predictor": "ridge", "interval": 0.9, **ranges},
+    )
+    rows = training.covariates.head(3).assign(patient=["n1", "n2", "n3"], voi="kidneys")
+    found = predict_new(trained, rows.assign(centre=["c0", "c7", "c1"]))
+    assert [any("centre" in reason for reason in reasons) for reasons in found["reasons"]] == [False, True, False]
+    assert any("centre c7 is new" in reason for reason in found["reasons"][1])
+    assert np.isfinite(found["median_gy_per_gbq"]).all()
+    assert all("centre unknown is new" in " ".join(reasons) for reasons in predict_new(trained, rows)["reasons"])
+
+
+def test_unstable_features_are_not_offered(organ_tables, tmp_path):
+    names = {"splits": SPLITS, "covariates": COVARIATES, "covariate_manifest": COVARIATE_MANIFEST, "labels": ORGAN_DOSE}
+    covariates, manifest, labels, splits = organ_tables()
+    given = {"splits": splits, "covariates": covariates, "covariate_manifest": manifest, "labels": labels}
+    files = {name: write_table(given[name], tmp_path / f"{name}.tsv", schema) for name, schema in names.items()}
+    settings = ExperimentSettings(
+        name="t", kind="organ_dose", title="t", baselines=("ridge",), predictors=(), selection={"stability": 0.9}
+    )
+    with pytest.raises(SettingsError, match="study of stability"):
+        load(**files, pairs=None, settings=settings)
+    column = {"voi": "kidneys", "modality": "radiomic", "filter": "noise_1", "feature_class": "x", "feature": "y"}
+    row = {**column, "versions": "all", "icc": 0.5, "icc_low": 0.3, "cov": 0.1, "patients": 5, "stable": "no"}
+    stability = write_table(pd.DataFrame([row]), tmp_path / "stability.tsv", STABILITY)
+    wide = covariates.rename(columns={"radiomic.noise_1": "radiomic.noise_1.x.y"})
+    write_table(wide, files["covariates"], COVARIATES)
+    renamed = manifest.replace({"column": {"radiomic.noise_1": "radiomic.noise_1.x.y"}})
+    write_table(renamed, files["covariate_manifest"], COVARIATE_MANIFEST)
+    found = load(**files, pairs=None, settings=settings, stability=stability)["kidneys"].covariates
+    assert "radiomic.noise_1.x.y" not in found
+    assert "radiomic.noise_2" in found

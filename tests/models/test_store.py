@@ -1,7 +1,10 @@
 import json
+import pickle
+from pathlib import Path
 
 import numpy as np
 import pytest
+from safetensors.numpy import save_file
 
 from theradose.errors import DataError
 from theradose.models.linear import RidgeDose
@@ -61,4 +64,75 @@ def test_missing_file_and_other_format_are_refused(tmp_path, trained):
 def test_out_of_fold_predictions_must_be_there(tmp_path, trained):
     save_model(tmp_path / "model", trained[0])
     with pytest.raises(DataError, match="out-of-fold"):
+        load_trained(tmp_path / "model")
+
+
+def pickled(path):
+    path.write_bytes(pickle.dumps({"slope": [1.0, 2.0]}))
+
+
+def truncated(path):
+    path.write_bytes(path.read_bytes()[:-9])
+
+
+def flipped(path):
+    content = bytearray(path.read_bytes())
+    content[-5] ^= 1
+    path.write_bytes(bytes(content))
+
+
+def foreign(path):
+    save_file({"kidneys/predictor/other": np.ones(3)}, path)
+
+
+SPOILED = {"pickled": pickled, "truncated": truncated, "one bit": flipped, "foreign": foreign, "empty": Path.touch}
+
+
+@pytest.mark.parametrize("spoil", SPOILED.values(), ids=SPOILED)
+def test_weights_that_are_not_the_models_are_refused(tmp_path, trained, spoil):
+    save_model(tmp_path / "model", trained[0])
+    weights = tmp_path / "model" / "weights.safetensors"
+    if spoil is Path.touch:
+        weights.unlink()
+    spoil(weights)
+    with pytest.raises(DataError, match=r"^THR-430 weights are not those .* file model/weights.safetensors · got sha"):
+        load_model(tmp_path / "model")
+
+
+@pytest.mark.parametrize(
+    ("spoil", "what"),
+    [(pickled, "weights cannot be read"), (truncated, "weights cannot be read"), (foreign, "cannot be built")],
+)
+def test_without_a_recorded_hash_weights_must_still_be_weights(tmp_path, trained, spoil, what):
+    save_model(tmp_path, trained[0])
+    record = json.loads((tmp_path / "model.json").read_text())
+    del record["weights_sha256"]
+    (tmp_path / "model.json").write_text(json.dumps(record))
+    load_model(tmp_path)  # a model of an earlier version
+    spoil(tmp_path / "weights.safetensors")
+    with pytest.raises(DataError, match=rf"^THR-430 .*{what}"):
+        load_model(tmp_path)
+
+
+def test_every_cut_of_a_model_file_is_refused(tmp_path, trained):
+    save_model(tmp_path, trained[0])
+    whole = (tmp_path / "model.json").read_bytes()
+    for length in range(0, len(whole) - 2, max(len(whole) // 40, 1)):
+        (tmp_path / "model.json").write_bytes(whole[:length])
+        with pytest.raises(DataError, match="THR-430"):
+            load_model(tmp_path)
+
+
+def test_a_model_of_an_unknown_predictor_is_refused(tmp_path, trained):
+    save_model(tmp_path, trained[0])
+    text = (tmp_path / "model.json").read_text()
+    (tmp_path / "model.json").write_text(text.replace('"predictor": "ridge"', '"predictor": "oracle"'))
+    with pytest.raises(DataError, match=r"THR-430 model cannot be built.*oracle"):
+        load_model(tmp_path)
+
+
+def test_damaged_out_of_fold_predictions_are_refused(tmp_path, trained):
+    save_model(tmp_path / "model", trained[0])
+    truncated(save_out_of_fold(tmp_path, trained[0].out_of_fold))
+    with pytest.raises(DataError, match=r"THR-430.*out_of_fold.safetensors"):
         load_trained(tmp_path / "model")

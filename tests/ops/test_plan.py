@@ -1,10 +1,13 @@
 """What the workflow knows of a study before it starts."""
 
+import errno
+import os
+import shutil
 from pathlib import Path
 
 import pytest
 
-from theradose.errors import SettingsError
+from theradose.errors import SettingsError, StorageError
 from theradose.ops.plan import Plan, load_plan, step_code
 from theradose.sections import StudySettings
 from theradose.settings import from_json, load_experiment, load_study, parse_settings
@@ -101,3 +104,26 @@ def test_the_recorded_settings_hold_every_default_and_can_be_read_again(tmp_path
     plan.record()
     assert from_json(StudySettings, Path("results/mine/study.json").read_text(encoding="utf-8")) == plan.study
     assert plan.summary() == ""
+
+
+@pytest.mark.parametrize("place", ["data", "truth", "results", "models", "metrics"])
+def test_a_place_that_cannot_be_written_is_told_before_the_study_begins(place, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    plan = Plan(parse_settings(StudySettings, {"study": "s"}), {})
+    plan.require_writable()
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
+    shutil.rmtree(tmp_path / place)
+    (tmp_path / place).write_text("no folder", encoding="utf-8")
+    with pytest.raises(StorageError, match=rf"THR-530 .* file {place}/.*\.write-test"):
+        plan.require_writable()
+
+
+def test_a_full_disk_is_told_before_the_study_begins(tmp_path, monkeypatch):
+    def refuse(handle):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(os, "fsync", refuse)
+    with pytest.raises(StorageError, match=r"THR-531 .* file data/demo/\.write-test · got no space left on device"):
+        Plan(parse_settings(StudySettings, {}), {}).require_writable()
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == []

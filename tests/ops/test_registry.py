@@ -12,6 +12,8 @@ from theradose.models.store import load_model
 from theradose.ops import registry, tracking
 from theradose.ops.served_model import served
 
+ACCOUNT = "qxz-account"
+
 
 @pytest.fixture(scope="module")
 def store(tmp_path_factory):
@@ -20,6 +22,7 @@ def store(tmp_path_factory):
         folder = tmp_path_factory.mktemp("registry")
         patch.chdir(folder)
         patch.setenv("MLFLOW_TRACKING_URI", f"{tracking.SQLITE}{folder / tracking.DATABASE}")
+        patch.setenv("LOGNAME", ACCOUNT)
         out = folder / "tracking.json"
         tracking.initialise(tracking.default_uri(), study="demo", title="", settings={}, watched={}, out=out)
         yield out
@@ -46,8 +49,26 @@ def test_a_model_asks_only_for_the_columns_it_uses(other_folder, table):
     assert list(example.columns) == [
         "patient", "voi", "physics.pet_suv_mean", "physics.volume_ml", "physics.weight_kg",
     ]  # fmt: skip
-    assert len(example) == 2
+    assert list(example["voi"]) == ["kidneys", "liver"]
     assert set(example.dtypes[2:].astype(str)) == {"float64"}
+
+
+def test_the_example_is_no_patient_but_the_middle_of_all(model_folder, table):
+    example = registry.input_example(model_folder, table)
+    assert not set(example["patient"]) & set(table["patient"])
+    for _, row in example.iterrows():
+        suvs = table.loc[table["voi"] == row["voi"], "physics.pet_suv_mean"]
+        assert row["physics.pet_suv_mean"] == pytest.approx(suvs.median())
+        assert row["physics.pet_suv_mean"] not in set(suvs)  # 16 patients: between two
+
+
+def test_neither_database_nor_artefacts_name_the_account_or_the_program(registered, store):
+    assert registered.uri
+    files = [file for file in store.parent.rglob("*") if file.is_file()]
+    assert {"MLmodel", tracking.DATABASE} <= {file.name for file in files}
+    assert [file.name for file in files if ACCOUNT.encode() in file.read_bytes()] == []
+    (model,) = MlflowClient(tracking.default_uri()).search_logged_models(["1"])
+    assert {model.tags[f"mlflow.{name}"] for name in ("user", "source.name")} == {"theradose"}
 
 
 def test_a_registered_model_is_champion_with_signature_example_and_tags(registered, model_folder):

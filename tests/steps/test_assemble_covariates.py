@@ -6,6 +6,7 @@ import pandas as pd
 import pytest
 
 from theradose.cohort.layout import Dataset
+from theradose.features.dictionary import DICTIONARY
 from theradose.steps.assemble_covariates import run
 from theradose.tables import COVARIATE_MANIFEST, COVARIATES, FEATURES, PARTICIPANTS, PATIENTS, read_table, write_table
 
@@ -49,3 +50,12 @@ def test_a_column_not_known_before_therapy_is_left_out_and_said(chosen, capsys):
     table = read_table(chosen.out / "covariates.tsv", COVARIATES)
     assert not [column for column in table if "toxicity" in column]
     assert "left out, not declared as known before therapy: toxicity_grade" in capsys.readouterr().out
+
+
+def test_a_dictionary_stands_beside_each_table(chosen):
+    run(chosen)
+    about = read_table(chosen.out / "covariates.dictionary.tsv", DICTIONARY)
+    assert set(about["column"]) == set(read_table(chosen.out / "covariates.tsv", COVARIATES).columns)
+    features = read_table(chosen.features.parent / "features.dictionary.tsv", DICTIONARY)
+    assert set(features["column"]) == set(FEATURES.names())
+    assert features.set_index("of").loc["pet.firstorder.Mean", "unit"] == "g/mL"

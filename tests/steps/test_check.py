@@ -6,8 +6,10 @@ import sys
 import numpy as np
 import pandas as pd
 import pytest
+import typer
 from typer.testing import CliRunner
 
+from theradose.cli.data import check_data
 from theradose.cohort.check import check_dataset
 from theradose.cohort.faults import CHECKS
 from theradose.cohort.layout import Dataset
@@ -103,6 +105,7 @@ def change_sidecar(path, **fields):
 
 def cell(data, name, value, patient="a02"):
     table = pd.read_csv(data.participants_file, sep="\t", dtype=str, keep_default_na=False)
+    table[name] = table.get(name, "")
     table.loc[table["patient"] == patient, name] = value
     table.to_csv(data.participants_file, sep="\t", index=False)
 
@@ -276,10 +279,11 @@ def test_the_registry_runs_from_cheap_to_dear() -> None:
     assert names.index("clinical") < names.index("files") < names.index("images") < names.index("activity")
 
 
-def run_step(data, out, monkeypatch, **settings):
+def run_step(data, out, monkeypatch, organs=(), **settings):
     flags = ["--settings", json.dumps(settings), "--cohort", "{}", "--radionuclide", "Lu-177", "--counts", "0"]
+    flags += ["--organs", json.dumps(organs)]
     monkeypatch.setattr(sys, "argv", ["check", *flags, "--data", str(data.root), "--out", str(out)])
-    texts, paths = ("settings", "cohort", "radionuclide"), ("data", "out")
+    texts, paths = ("settings", "cohort", "radionuclide", "organs"), ("data", "out")
     parser = arguments("check", texts=texts, paths=paths, numbers=("counts",))
     check.run(parser.parse_args())
 
@@ -300,6 +304,37 @@ def test_the_step_writes_its_tables_and_strict_stops_after_that(data, tmp_path, 
         assert (tmp_path / folder / "provenance.json").is_file()
 
 
+def test_the_step_holds_masks_to_the_organs_that_experiments_learn(data, tmp_path, monkeypatch) -> None:
+    run_step(data, tmp_path / "lesions", monkeypatch, organs=["kidneys", "lesions"])
+    assert set(read_table(tmp_path / "lesions" / "patients.tsv", PATIENTS)["status"]) == {"ok"}
+    run_step(data, tmp_path / "spleen", monkeypatch, organs=["kidneys", "spleen"])
+    assert set(read_table(tmp_path / "spleen" / "faults.tsv", FAULTS)["code"]) == {"THR-374"}
+
+
+def without(*numbers):
+    values = labels()
+    values[np.isin(values, numbers)] = 0
+    return values
+
+
+@pytest.mark.parametrize(
+    ("organs", "gone", "absent", "said"),
+    [
+        (("spleen", "liver"), (), "", "field liver, spleen ·"), (("parotids",), (), "parotid_gland_left",
+        "field parotid_gland_right ·"), (("parotids",), (), "parotids", None), (("kidneys",), (5,), "", "kidney_left"),
+        (("kidneys",), (5, 6), "", "field kidney_left, kidney_right ·"), (("kidneys",), (5, 6), "kidneys", None),
+        (("kidneys",), (5,), "kidney_left", None), (("lesions",), (101,), "", None), ((), (5, 6), "", None),
+    ],
+)  # fmt: skip
+def test_an_organ_that_is_learned_is_in_the_mask_or_declared_absent(data, organs, gone, absent, said) -> None:
+    rewrite(data, file_of(data, "mask"), without(*gone))
+    cell(data, "absent_organs", absent)
+    faults = check_dataset(data, **LIMITS, organs=organs).faults
+    own = faults.loc[faults["patient"] == "a02"]
+    assert own["code"].tolist() == ([] if said is None else ["THR-374"])
+    assert said is None or said in own["message"].iloc[0]
+
+
 def test_a_spect_in_counts_passes_only_with_the_sensitivity_of_the_camera(data) -> None:
     counts = np.random.default_rng(1).poisson(9.0, GRID.shape_zyx).astype(np.float32)
     rewrite(data, file_of(data, "spect", 24.0), counts, unit="counts")
@@ -312,10 +347,6 @@ def test_a_spect_in_counts_passes_only_with_the_sensitivity_of_the_camera(data) 
 
 
 def test_the_command_lists_faults_and_ends_with_3(data) -> None:
-    import typer
-
-    from theradose.cli.data import check_data
-
     app = typer.Typer()
     app.command()(check_data)
     good = CliRunner().invoke(app, [str(data.root), "--json"])
@@ -324,3 +355,18 @@ def test_the_command_lists_faults_and_ends_with_3(data) -> None:
     bad = CliRunner().invoke(app, [str(data.root)])
     assert bad.exit_code == EXIT_QUARANTINED
     assert "THR-201" in bad.output
+
+
+def test_without_a_study_no_kind_of_image_is_asked_for_but_one_image_is(data, tmp_path) -> None:
+    app = typer.Typer()
+    app.command()(check_data)
+    drop(data, "pet")
+    study = tmp_path / "mine.yaml"
+    study.write_text("cohort: {name: data, source: folder}\n")
+    assert CliRunner().invoke(app, [str(data.root)]).exit_code == 0
+    asked = CliRunner().invoke(app, [str(data.root), "--config", str(study)])
+    assert (asked.exit_code, "no pet image" in asked.output) == (EXIT_QUARANTINED, True)
+    for modality in ("ct", "spect", "mask"):
+        drop(data, modality)
+    empty = CliRunner().invoke(app, [str(data.root)])
+    assert (empty.exit_code, "THR-205 no image · patient a02" in empty.output) == (EXIT_QUARANTINED, True)

@@ -1,6 +1,8 @@
 """The entrance of the steps: faults end in one sentence, and the planted truth opens only to those that judge by it."""
 
+import errno
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -13,6 +15,8 @@ from theradose.cohort.truth_folder import mark_truth
 from theradose.imaging.grid import Grid
 from theradose.imaging.nifti import write_volume
 from theradose.imaging.volume import Volume
+from theradose.provenance import write_atomically
+from theradose.steps import entry
 from theradose.steps.entry import MAY_OPEN_TRUTH
 from theradose.tables import IMAGES, write_table
 from theradose.truth_schemas import TRUTH_VOI
@@ -167,3 +171,28 @@ def test_a_step_that_tries_ends_with_one_sentence(cohort: Path, tmp_path: Path) 
     (sentence,) = done.stderr.splitlines()
     assert sentence.startswith(f"ERROR THR-401 the step gather may not open the planted truth · file {truth} ·")
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("number", "said"),
+    [
+        (errno.ENOSPC, "ERROR THR-531 file cannot be read or written · file out/a.tsv · got no space left on device ·"),
+        (errno.EROFS, "ERROR THR-532 file cannot be read or written · file out/a.tsv · got read-only file system ·"),
+    ],
+)
+def test_a_step_that_the_system_refuses_ends_with_one_sentence(number, said, tmp_path, monkeypatch, capsys) -> None:
+    def run(chosen):
+        write_atomically(Path("out/a.tsv"), b"1")
+
+    def refuse(handle):
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(entry.sys, "argv", ["step"])
+    monkeypatch.setattr(entry, "keep_out", lambda step: None)
+    monkeypatch.setattr(os, "fsync", refuse)
+    with pytest.raises(SystemExit) as ended:
+        entry.start(entry.arguments("a step"), run)
+    assert ended.value.code == 4
+    assert capsys.readouterr().err.startswith(said)
+    assert list((tmp_path / "out").iterdir()) == []

@@ -7,10 +7,12 @@ import pandas as pd
 import pytest
 
 from theradose.errors import SettingsError
+from theradose.imaging.nifti import read_sidecar
+from theradose.models.examples import first_doses
 from theradose.physics.kinetic_models import curve_mbq
 from theradose.sections import KineticsSettings
 from theradose.steps.fit_kinetics import options
-from theradose.tables import TAC, TIAC, read_table, write_table
+from theradose.tables import ORGAN_DOSE, TAC, TIAC, read_table, write_table
 from theradose.vocabulary import CHAIN_COLUMNS
 
 
@@ -126,3 +128,33 @@ def test_more_scans_are_fitted_whatever_stands_for_one(tmp_path, hand_made) -> N
     tac = write_tac(tmp_path / "tac.tsv", {"liver": [(24.0, 10.0), (96.0, 2.0)]})
     whole = [hand_made.fitted(case, tac, single_time_point=name).read_text() for name in ("population", "madsen")]
     assert whole[0] == whole[1]
+
+
+def test_what_physics_does_not_allow_is_flagged_in_fit_and_dose_and_its_numbers_stay(
+    tmp_path, default_run, hand_made
+) -> None:
+    """A liver with twice what was given: the other VOIs are as before, and the map says what it was made of."""
+    case = hand_made.make(tmp_path)
+    folder = hand_made.quantified(case)
+    tac = read_table(folder / "tac.tsv", TAC)
+    rows = tac["voi"] == "liver"
+    factor = 2.0 * 7400.0 / tac.loc[rows, "activity_mbq"].max()
+    columns = ["activity_mbq", "activity_std_mbq", "activity_uncorrected_mbq"]
+    tac.loc[rows, columns] *= factor
+    write_table(tac, folder / "tac.tsv", TAC)
+    fits = read_table(hand_made.fitted(case, folder / "tac.tsv", models=["mono"]), TIAC).set_index("voi")
+    before = read_table(default_run.tiac, TIAC).set_index("voi")
+    assert "impossible_activity" in fits.loc["liver", "flags"].split(";")
+    assert fits.loc["liver", "tia_mbq_h"] == pytest.approx(factor * before.loc["liver", "tia_mbq_h"], rel=1e-6)
+    others = [voi for voi in fits.index if voi != "liver"]
+    assert fits.loc[others, "flags"].tolist() == before.loc[others, "flags"].tolist()
+    dose = hand_made.dosed(case, folder, case.root / "kinetics" / "tiac.tsv")
+    labels = read_table(dose / "organ_dose.tsv", ORGAN_DOSE).query("level == 'organ'").set_index("voi")
+    assert "impossible_activity" in labels.loc["liver", "flags"]
+    assert labels.loc["liver", "dose_gy"] > 0
+    learned = set(first_doses(labels.reset_index())["voi"])
+    assert learned == set(labels.index) - {"liver"}
+    (map_file,) = dose.glob("*_dose.nii.gz")
+    assert read_sidecar(map_file)["ImpossibleCurves"] == ["impossible_activity"]
+    (ordinary,) = default_run.dose.glob("*_dose.nii.gz")
+    assert "ImpossibleCurves" not in read_sidecar(ordinary)

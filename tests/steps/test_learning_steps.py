@@ -9,8 +9,8 @@ import pandas as pd
 import pytest
 
 from theradose.errors import SettingsError
+from theradose.experiment_sections import ExperimentSettings
 from theradose.models.store import load_model
-from theradose.sections import ExperimentSettings
 from theradose.settings import to_json
 from theradose.steps import compare, evaluate, train, tune
 from theradose.tables import (

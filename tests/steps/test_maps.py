@@ -11,10 +11,10 @@ import pytest
 from theradose.cohort.layout import Dataset
 from theradose.imaging.augment import Draw, apply
 from theradose.imaging.grid import Grid
-from theradose.imaging.nifti import read_volume, write_volume
+from theradose.imaging.nifti import read_volume, sidecar, write_volume
 from theradose.imaging.volume import Volume
 from theradose.models.image_examples import load_examples
-from theradose.provenance import sha256_file
+from theradose.provenance import sha256_file, write_json
 from theradose.sections import AugmentSettings, NormaliseSettings
 from theradose.settings import to_json
 from theradose.steps import augment, normalise
@@ -125,6 +125,14 @@ def test_chunks_share_out_the_patients(study):
     assert names == [{"v001", "v003"}, {"v002"}]
     run_augment(images=("normalise/chunk-1/images.tsv", "normalise/chunk-0/images.tsv"))
     assert list(load_examples(study / "augment").grids) == ["v001", "v002", "v003"]
+
+
+def test_a_dose_map_of_impossible_curves_is_not_learned(study, capsys):
+    file = sidecar(study / "dose" / "sub-v002_cycle-1_dose.nii.gz")
+    write_json(file, {**json.loads(file.read_text()), "ImpossibleCurves": ["impossible_sum"]})
+    run_normalise()
+    assert set(read_table(study / "normalise/chunk-0/images.tsv", IMAGES)["patient"]) == {"v001", "v003"}
+    assert "patient v002 has no usable dose map and is left out" in capsys.readouterr().out
 
 
 def test_coarser_model_grid(study):

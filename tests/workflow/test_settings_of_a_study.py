@@ -18,7 +18,9 @@ def test_a_misspelt_key_gives_one_sentence_with_the_right_word(project):
     project.edit("config/quick.yaml", "copies: 1", "copys: 1")
     said = project.snakemake("-n", ok=False)
     (sentence,) = [line for line in said.splitlines() if line.startswith("theradose:")]
-    assert "augment.copys: unknown key; did you mean copies?" in sentence
+    lines = (project.root / "config/quick.yaml").read_text(encoding="utf-8").splitlines()
+    (number,) = [n for n, line in enumerate(lines, start=1) if "copys" in line]
+    assert f"line {number}: augment.copys: unknown key; did you mean copies?" in sentence
     assert "Traceback" not in said
 
 

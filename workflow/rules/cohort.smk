@@ -46,6 +46,7 @@ rule check:
         cohort=section("cohort"),
         radionuclide=STUDY.radionuclide,
         counts=int(STUDY.quantify.sensitivity_cps_per_mbq is not None),
+        organs=json.dumps(PLAN.organs),
         data=lambda wildcards, input: folder(input.manifest),
         out=lambda wildcards, output: folder(output.patients),
         code=step_code("check"),
@@ -53,8 +54,8 @@ rule check:
         "check: every fault of every patient, before any work"
     shell:
         "python -m theradose.steps.check --settings {params.settings:q} --cohort {params.cohort:q}"
-        " --radionuclide {params.radionuclide:q} --counts {params.counts} --data {params.data} --out {params.out}"
-        " 2>&1 | tee {log}"
+        " --radionuclide {params.radionuclide:q} --counts {params.counts} --organs {params.organs:q} --data {params.data}"
+        " --out {params.out} 2>&1 | tee {log}"
 
 
 rule split:

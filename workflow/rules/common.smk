@@ -54,6 +54,9 @@ def learning_inputs(wildcards):
         own = {"pairs": f"{R}/augment/pairs.safetensors"}
     else:
         own = {name: f"{R}/covariates/{name}.tsv" for name in ("covariates", "covariate_manifest")}
+        selection = PLAN.experiments[wildcards.experiment].selection
+        if selection and selection.stability is not None and PLAN.stability:
+            own["stability"] = f"{R}/features/stability.tsv"
     return {"splits": f"{R}/split/splits.tsv", "labels": f"{R}/dose/organ_dose.tsv", **own}
 
 
@@ -72,7 +75,7 @@ def radiomics_flags(wildcards, input):
     """Return how features were made, for models that read features."""
     if not input.presets:
         return []
-    return ["--radiomics", shlex.quote(to_json(STUDY.radiomics)), "--presets", folder(input.presets[0])]
+    return ["--radiomics", shlex.quote(to_json(PLAN.features_made)), "--presets", folder(input.presets[0])]
 
 
 def models_of(wildcards):
@@ -113,7 +116,8 @@ TARGETS = {
     ),
     "features": (
         [f"{R}/features/features.parquet", f"{R}/covariates/covariates.tsv"] if PLAN.radiomics else []
-    ),
+    )
+    + PLAN.stability,
     "models": expand(f"{R}/experiments/{{experiment}}/metrics.tsv", experiment=PLAN.experiments),
     "released": [f"{MODELS}/{file}" for file in PLAN.model_files],
     "metrics": [PLAN.metrics] if PLAN.experiments else [],

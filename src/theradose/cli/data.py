@@ -22,6 +22,15 @@ def import_data(
         str, typer.Option(help="What the numbers refer to: administration, scan_start, none, or as_declared (header).")
     ] = "as_declared",
     nm_unit: Annotated[str | None, typer.Option(help="Unit of NM images that state none: Bq/mL.")] = None,
+    allow_frame_match: Annotated[
+        bool, typer.Option("--allow-frame-match", help="Take contours of a series that is not here by their frame.")
+    ] = False,
+    allow_burned_in: Annotated[
+        bool, typer.Option("--allow-burned-in", help="Take images whose header says that text is in the pixels.")
+    ] = False,
+    resample_uneven: Annotated[
+        bool, typer.Option("--resample-uneven", help="Interpolate unevenly spaced slices on even steps.")
+    ] = False,
     mapping: Annotated[Path | None, typer.Option(help="TSV that says what each NIfTI file is.")] = None,
     propose: Annotated[Path | None, typer.Option(help="Write a mapping for review instead of importing.")] = None,
     pet_units: Annotated[str, typer.Option(help="With --propose: unit of the PET images, Bq/mL or SUV.")] = "",
@@ -34,7 +43,7 @@ def import_data(
 
     Ends with code 3 when something of a patient could not be used: that patient is in quarantine.
     """
-    from theradose.cohort.importer import import_dicom
+    from theradose.cohort.importer import Allowed, import_dicom
     from theradose.cohort.intake import Imported
     from theradose.cohort.mapping import import_mapping, propose_mapping
 
@@ -47,9 +56,11 @@ def import_data(
         elif mapping is not None:
             lines = import_mapping(source, to, mapping)
         else:
+            allowed = Allowed(frame_match=allow_frame_match, burned_in=allow_burned_in, uneven=resample_uneven)
             lines = import_dicom(
-                source, to, patient=patient, centre=centre, decay_reference=decay_reference, nm_unit=nm_unit
-            )
+                source, to, patient=patient, centre=centre, decay_reference=decay_reference, nm_unit=nm_unit,
+                allowed=allowed,
+            )  # fmt: skip
     quarantined = lines.quarantined if isinstance(lines, Imported) else ()
     print(json.dumps({"lines": lines, "quarantined": quarantined}) if as_json else "\n".join(lines))
     if quarantined:
@@ -59,27 +70,32 @@ def import_data(
 def check_data(
     data: Annotated[Path, typer.Argument(help="Data set folder, e.g. data/mine.")],
     *,
-    config: Annotated[Path | None, typer.Option(help="Study settings; defaults without it.")] = None,
+    config: Annotated[
+        Path | None, typer.Option(help="Study settings; without it no kind of image is asked for.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """List every fault of every patient; ends with code 3 when patients are quarantined. Writes nothing.
 
+    Organs must be in the masks when experiments of the study, found in config/experiments, learn their doses.
     A table or manifest that cannot be read as a whole ends with code 2 and one sentence.
     """
     from theradose.cohort.check import check_dataset
     from theradose.cohort.layout import Dataset
     from theradose.sections import StudySettings
-    from theradose.settings import load_study
+    from theradose.settings import EXPERIMENTS, load_experiment, load_study, organs_learned
 
     with refusal(as_json):
-        study = StudySettings() if config is None else load_study(config)
+        study = StudySettings(experiments=()) if config is None else load_study(config)
+        known = [name for name in study.experiments if (EXPERIMENTS / f"{name}.yaml").is_file()]
         result = check_dataset(
             Dataset(data),
-            require=study.check.require,
+            require=() if config is None else study.check.require,
             max_time_h=study.check.max_time_h,
             radionuclide=study.radionuclide,
             exclude=study.cohort.exclude,
             counts=study.quantify.sensitivity_cps_per_mbq is not None,
+            organs=organs_learned(load_experiment(EXPERIMENTS, name) for name in known),
         )
     if as_json:
         tables = {"patients": result.patients.to_dict("records"), "faults": result.faults.to_dict("records")}

@@ -7,33 +7,36 @@ from typing import Annotated
 
 import typer
 
+USUAL = {"pet": "lifex71", "ct": "ct_2mm", "dose": "dosiomics"}
+
 
 def features(
     image: Annotated[Path, typer.Argument(help="PET or CT, NIfTI (.nii.gz) with its JSON sidecar.")],
     mask: Annotated[Path, typer.Argument(help="Label mask, NIfTI.")],
     *,
-    preset: Annotated[Path, typer.Option(help="YAML in PyRadiomics' form, e.g. config/radiomics/pet_4mm.yaml.")],
+    preset: Annotated[
+        str, typer.Option(help="Name in config/radiomics or YAML file; by default lifex71, ct_2mm or dosiomics.")
+    ] = "",
     label: Annotated[int | None, typer.Option(help="One label of the mask; every label without it.")] = None,
-    unit: Annotated[str | None, typer.Option(help="Unit of an image without sidecar: g/mL (SUV) or HU.")] = None,
+    unit: Annotated[str | None, typer.Option(help="Unit of an image without sidecar: g/mL (SUV), HU or Gy.")] = None,
     weight_kg: Annotated[float | None, typer.Option(help="Body weight, for a PET in Bq/mL.")] = None,
     min_voxels: Annotated[int, typer.Option(help="VOIs with fewer voxels get a reason, no value.")] = 3,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Print every radiomic feature of each labelled VOI, with a status where a value cannot be had."""
-    from theradose.features.patient import in_preset_unit
-    from theradose.features.presets import UNIT_OF, read_preset
-    from theradose.features.radiomics import extract
+    from theradose.features.patient import image_features, in_preset_unit
+    from theradose.features.presets import UNIT_OF, preset_file, read_preset
     from theradose.features.vois import OK, label_masks
     from theradose.imaging.nifti import read_sidecar, read_volume
     from theradose.imaging.resample import resample_labels
 
     volume, labels = read_volume(image, unit), read_volume(mask, "label")
-    modality = "ct" if volume.unit == UNIT_OF["ct"] else "pet"
-    chosen = read_preset(preset, modality)
+    modality = next((name for name in ("ct", "dose") if volume.unit == UNIT_OF[name]), "pet")
+    chosen = read_preset(preset_file(preset or USUAL[modality]), modality)
     volume = in_preset_unit(volume, modality, {} if unit else read_sidecar(image), weight_kg)
     if not labels.grid.same_as(volume.grid):
         labels = resample_labels(labels, volume.grid)
-    table = extract(volume, label_masks(labels, label), chosen, min_voxels=min_voxels)
+    table = image_features(volume, label_masks(labels, label), chosen, min_voxels=min_voxels)
     if as_json:
         # JSON has no NaN: a value that cannot be had is null.
         rows = [{**row, "value": row["value"] if row["status"] == OK else None} for row in table.to_dict("records")]

@@ -39,7 +39,7 @@ def _covariates(data: "Dataset", trained: "Trained") -> tuple["pd.DataFrame | No
         raise DataError(
             "the model does not say how its features are extracted",
             remedy="train it with --radiomics and --presets, as the workflow does",
-            code="THR-244",
+            code="THR-424",
         )
     radiomics, organs = trained.card["radiomics"], list(trained.predictors)
     presets = {m: preset_from(content, m, f"{m} of the model") for m, content in radiomics["presets"].items()}
@@ -58,7 +58,8 @@ def _covariates(data: "Dataset", trained: "Trained") -> tuple["pd.DataFrame | No
             refused[name] = str(error)
     if not tables:
         return None, refused
-    return assemble(pd.concat(tables.values(), ignore_index=True), participants, list(tables), organs)[0], refused
+    found = assemble(pd.concat(tables.values(), ignore_index=True), participants, list(tables), organs)[0]
+    return found.merge(participants[["patient", "centre"]], on="patient", how="left"), refused
 
 
 def _number(value: float) -> float | None:

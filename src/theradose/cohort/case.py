@@ -27,13 +27,15 @@ class Fault:
 class Limits:
     """What a study asks of a patient: kinds of images, the latest SPECT in h, the radionuclide of the therapy.
 
-    `counts` tells whether it knows the camera's sensitivity, without which a SPECT in counts is of no use.
+    `counts` tells whether it knows the camera's sensitivity, without which a SPECT in counts is of no use; `organs` are
+    those that its experiments learn.
     """
 
     require: tuple[str, ...]
     max_time_h: float
     radionuclide: str
     counts: bool = False
+    organs: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

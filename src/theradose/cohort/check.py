@@ -81,17 +81,18 @@ def check_dataset(
     radionuclide: str,
     exclude: Iterable[str] = (),
     counts: bool = False,
+    organs: Iterable[str] = (),
     progress: Callable[[str], None] | None = None,
 ) -> Checked:
     """Run every check on every patient that is not excluded; faults are gathered, none stops the others.
 
-    `counts` lets a SPECT in counts through. DataError only when the clinical table or the manifest as a whole cannot be
-    read.
+    `counts` lets a SPECT in counts through; of `organs` every VOI is in the masks or declared absent. DataError only
+    when the clinical table or the manifest as a whole cannot be read.
     """
     excluded = set(exclude)
     rows: list[dict[str, str]] = []
     faults: list[Fault] = []
-    cases = _cases(data, Limits(tuple(require), max_time_h, radionuclide, counts))
+    cases = _cases(data, Limits(tuple(require), max_time_h, radionuclide, counts, tuple(organs)))
     for number, case in enumerate(cases, start=1):
         found = [] if case.patient in excluded else [fault for check in CHECKS.values() for fault in check(case)]
         case.volumes.clear()

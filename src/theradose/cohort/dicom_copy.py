@@ -19,6 +19,7 @@ from theradose.cohort.layout import PRE, Dataset, cycle_of
 from theradose.errors import DataError, SettingsError, Where
 from theradose.imaging.dicom_writer import Emission, Scan, Subject, write_frames, write_slices
 from theradose.imaging.nifti import read_sidecar
+from theradose.imaging.plausible import tracer_of
 from theradose.imaging.rtstruct_writer import write_rtstruct
 from theradose.imaging.suv import decay_reference, injected_mbq, sidecar_number
 from theradose.imaging.volume import Volume
@@ -84,7 +85,7 @@ class _Copy:
         if kind in ("pet", "spect"):
             start = given + timedelta(seconds=sidecar_number(about, "FrameTimesStart"))
             emission = Emission(
-                str(about.get("TracerRadionuclide")), injected_mbq(about), given,
+                str(tracer_of(about)), injected_mbq(about), given,
                 sidecar_number(about, "FrameDuration"), decay_reference(about),
             )  # fmt: skip
         else:

@@ -59,9 +59,9 @@ def _dataset(chunk: Path, data: Path | None, where: Where) -> Dataset:
 def _series(dicom: Path, image: Volume, where: Where) -> tuple[list[Path], Volume]:
     """Return the files of the one series of a folder that holds an image, and its volume; else DataError."""
     found = find_series(dicom)
-    if len(found.people) > 1:
+    if clashes := found.clashes():
         raise DataError(
-            "reference folder holds more than one patient", where=where, got=f"{len(found.people)} patients",
+            "reference folder holds more than one patient", where=where, got=f"differing {', '.join(clashes)}",
             expected=f"one, or a folder sub-{where.patient} for each", code="THR-322",
         )  # fmt: skip
     matching, unreadable = [], 0

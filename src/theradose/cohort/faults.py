@@ -23,7 +23,7 @@ from theradose.cohort.image_faults import (
     check_sides,
     check_weight,
 )
-from theradose.cohort.participants import ABSENT, DATE_FORM, absent_organs, wrong_cells, wrong_dates
+from theradose.cohort.participants import ABSENT, DATE_FORM, absent_organs, unit_hint, wrong_cells, wrong_dates
 from theradose.errors import TheradoseError, Where
 from theradose.imaging.nifti import read_sidecar
 from theradose.imaging.plausible import require_injected
@@ -37,6 +37,7 @@ SAME_TIME_H = 0.05
 DEFAULT_MM, FULL_FIELD_MM = 1.0, 300.0  # spacing of a file whose spacing was lost; no camera's field is so small
 KIDNEYS = ("kidney_left", "kidney_right")
 PARTICIPANTS_FILE = "participants.tsv"
+ADD_OR_EXCLUDE = "add the image, or exclude the patient"
 
 
 def check_clinical(case: Case) -> Iterator[Fault]:
@@ -53,7 +54,7 @@ def check_clinical(case: Case) -> Iterator[Fault]:
             field=name,
             got=cell,
             expected=allowed,
-            remedy="correct the cell, or empty it",
+            remedy=f"{unit_hint(name, cell, case.participant.get('radionuclide'))}correct the cell, or empty it",
         )
     for name, form in wrong_dates(case.participant):
         what = "date can be read in two ways"
@@ -88,10 +89,12 @@ def check_clinical(case: Case) -> Iterator[Fault]:
 
 
 def check_required(case: Case) -> Iterator[Fault]:
-    """Every kind of image that the study asks for is in the manifest."""
+    """Every kind of image that the study asks for is in the manifest, and one image at least."""
+    if not case.rows and not case.limits.require:
+        yield case.error("THR-205", "no image", file="manifest.tsv", expected="at least one", remedy=ADD_OR_EXCLUDE)
     for modality in case.limits.require:
         if modality not in case.modalities:
-            remedy = "add the image, exclude the patient, or ask for less in check.require"
+            remedy = f"{ADD_OR_EXCLUDE}, or ask for less in check.require"
             yield case.error(
                 "THR-205", f"no {modality} image", file="manifest.tsv", expected="at least one", remedy=remedy
             )
@@ -227,7 +230,10 @@ def check_spacing(case: Case) -> Iterator[Fault]:
 
 
 def check_organs(case: Case) -> Iterator[Fault]:
-    """A mask holds both kidneys or none, unless the table declares one absent; it holds nothing declared absent."""
+    """A mask holds what the study learns and both kidneys or none, unless declared absent, and nothing declared absent.
+
+    A patient without lesions is an ordinary one.
+    """
     absent, wrong = absent_organs(case.participant or {})
     for fault in wrong:
         yield case.error(
@@ -244,8 +250,17 @@ def check_organs(case: Case) -> Iterator[Fault]:
         if present & absent:
             got = ", ".join(sorted(present & absent))
             yield case.error("THR-368", "mask holds an organ that is declared absent", row.file, ABSENT, got=got)
+        missing = [n for n, voi in VOIS.items() if voi.organ in case.limits.organs and n not in present | absent]
+        if missing:
+            yield case.error(
+                "THR-374",
+                "mask lacks an organ that the study learns",
+                file=row.file,
+                field=", ".join(missing),
+                remedy=f"outline it, or write it into {ABSENT} of {PARTICIPANTS_FILE}",
+            )
         for here, other in (KIDNEYS, KIDNEYS[::-1]):
-            if here in present and other not in present | absent:
+            if here in present and other not in present | absent | set(missing):
                 yield case.error(
                     "THR-369",
                     "mask holds one kidney only",

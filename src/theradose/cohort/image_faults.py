@@ -10,7 +10,7 @@ from theradose.cohort.layout import PRE
 from theradose.cohort.raw_files import RAW_FILES, SIDECAR, raw_file
 from theradose.errors import TheradoseError, Where
 from theradose.imaging.nifti import read_sidecar, read_volume
-from theradose.imaging.plausible import decay_contradiction, require_total
+from theradose.imaging.plausible import decay_contradiction, require_total, tracer_of
 from theradose.imaging.suv import expected_activity_mbq, injected_mbq, sidecar_number
 from theradose.imaging.volume import Volume
 from theradose.physics.nuclides import nuclide
@@ -19,6 +19,8 @@ from theradose.provenance import verify_file
 from theradose.tables import read_table
 from theradose.vocabulary import VOIS, voi_of_label
 
+SAME_WEIGHT = 0.02
+REGRID = "import the patient again: it puts the mask of a session and time on the grid of the image of that time"
 SAME_ACTIVITY = 0.02  # a syringe's residual; a larger difference is another injection
 WHOLE = 1e-6
 AIR_HU = -200.0  # a mean below it is no liver's
@@ -80,7 +82,7 @@ def check_grids(case: Case) -> Iterator[Fault]:
                 file=mask,
                 got=drawn.describe(),
                 expected=grid.describe(),
-                remedy="resample it on the image it was drawn on, or export it again",
+                remedy=f"{REGRID}; a mask of before therapy must be given once more at {row.time_h:g} h",
             )
     for own in (m for m in case.images("mask") if m.session == PRE and m.file in case.volumes):
         grid = case.volumes[own.file].grid
@@ -94,7 +96,7 @@ def check_grids(case: Case) -> Iterator[Fault]:
                 file=own.file,
                 got=grid.describe(),
                 expected=expected,
-                remedy="resample it on the image it was drawn on, or export it again",
+                remedy=REGRID,
             )
         else:
             for row in other:
@@ -204,12 +206,26 @@ def check_activity(case: Case) -> Iterator[Fault]:
 
 
 def check_weight(case: Case) -> Iterator[Fault]:
-    """A PET in Bq/mL has the body weight that SUV needs."""
+    """A PET in Bq/mL has the body weight that SUV needs, and it is that of the header when the header states one."""
+    weight_kg = case.number("weight_kg")
     in_bq = [row for row in case.images("pet") if row.file in case.volumes and case.volumes[row.file].unit == "Bq/mL"]
-    if in_bq and case.number("weight_kg") is None:
+    if in_bq and weight_kg is None:
         yield case.error(
             "THR-211", "SUV needs the body weight", file="participants.tsv", field="weight_kg", expected="20 to 250 kg"
         )
+    for row in in_bq:
+        try:
+            about = read_sidecar(case.data.root / row.file)
+            stated_kg = sidecar_number(about, "PatientWeight") if "PatientWeight" in about else None
+        except TheradoseError as error:
+            yield case.caught(error, row.file)
+            continue
+        if stated_kg and weight_kg and abs(stated_kg / weight_kg - 1) > SAME_WEIGHT:
+            yield case.error(
+                "THR-343", "weights of header and table disagree", file=row.file, field="PatientWeight",
+                got=f"{stated_kg:g} kg", expected=f"{weight_kg:g} kg as in participants.tsv, within 2 %",
+                remedy="correct the cell; or PatientWeight of the sidecar, when the header is wrong",
+            )  # fmt: skip
 
 
 def check_decay(case: Case) -> Iterator[Fault]:
@@ -220,7 +236,7 @@ def check_decay(case: Case) -> Iterator[Fault]:
         try:
             sidecar = read_sidecar(case.data.root / row.file)
             factor = sidecar.get("DecayFactorDeclared")
-            half_life_h = nuclide(str(sidecar.get("TracerRadionuclide"))).half_life_h if factor else 0.0
+            half_life_h = nuclide(str(tracer_of(sidecar))).half_life_h if factor else 0.0
             start_h = hours_from_seconds(sidecar_number(sidecar, "FrameTimesStart")) if factor else 0.0
             framed = factor and sidecar.get("FrameDuration")
             frame_h = hours_from_seconds(sidecar_number(sidecar, "FrameDuration")) if framed else None

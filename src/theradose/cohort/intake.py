@@ -12,7 +12,7 @@ import pandas as pd
 from theradose import __version__
 from theradose.cohort.case import ERROR, WARN, Fault
 from theradose.cohort.layout import PRE, Dataset
-from theradose.cohort.participants import read_participants, wrong_cells
+from theradose.cohort.participants import read_participants, unit_hint, wrong_cells
 from theradose.cohort.raw_files import SIDECAR, intake_folder, write_raw
 from theradose.columns import PATIENT, Schema, checked
 from theradose.errors import DataError, TheradoseError, Where
@@ -113,8 +113,8 @@ class Intake:
         self.require_new(patient)
         given = {key: value for key, value in values.items() if value is not None and value != ""}
         for name, cell, allowed in wrong_cells({key: str(value) for key, value in given.items()}):
-            where, remedy = Where(file="participants.tsv", field=name), "correct the source, or fill in the empty cell"
-            what = "clinical value cannot be right"
+            where, what = Where(file="participants.tsv", field=name), "clinical value cannot be right"
+            remedy = f"{unit_hint(name, cell, given.get('radionuclide'))}correct the source, or fill in the empty cell"
             self.fault(patient, DataError(what, where=where, got=cell, expected=allowed, remedy=remedy, code="THR-261"))
             del given[name]
         self.people[patient] = {**EMPTY_PARTICIPANT, "patient": patient, **given}
@@ -156,16 +156,14 @@ class Intake:
                 "n_bytes": path.stat().st_size,
             }
         )
-        about = sidecar(path)
-        self.raw.setdefault(patient, []).append(
-            {
-                "file": about.relative_to(self.data.root).as_posix(),
-                "sha256": sha256_file(about),
-                "n_bytes": about.stat().st_size,
-                "use": SIDECAR,
-            }
-        )
+        self.beside(patient, sidecar(path))
         return path
+
+    def beside(self, patient: str, path: Path) -> None:
+        """Note the hash of a file that lies beside the images of a patient."""
+        file = path.relative_to(self.data.root).as_posix()
+        row = {"file": file, "sha256": sha256_file(path), "n_bytes": path.stat().st_size, "use": SIDECAR}
+        self.raw.setdefault(patient, []).append(row)
 
     def finish(self) -> None:
         """Write description, label names, clinical table and manifest; hashes of earlier patients stay as they were."""
@@ -173,8 +171,9 @@ class Intake:
         faults = pd.DataFrame([asdict(fault) for fault in self.faults], columns=FAULTS.names())
         if self.exists:
             # Rows of others stay as they are, right or wrong.
-            there = self._others(read_participants(self.data.participants_file))
-            people = pd.concat([there, people.astype("object")], ignore_index=True).fillna("").astype("str")
+            table = read_participants(self.data.participants_file)
+            people = pd.concat([self._others(table), people.astype("object")], ignore_index=True)
+            people = self._filled(people.fillna("").astype("str"), table)
             images = pd.concat([self._others(self.data.manifest()), images], ignore_index=True)
             faults = pd.concat([self._others(intake_faults(self.data)), faults], ignore_index=True)
         if not (self.data.root / "dataset_description.json").is_file():
@@ -196,6 +195,14 @@ class Intake:
         write_table(faults, faults_file(self.data), FAULTS)
         write_table(people.sort_values("patient", ignore_index=True), self.data.participants_file, TABLE)
         write_table(images.sort_values("file", ignore_index=True), self.data.manifest_file, MANIFEST)
+
+    def _filled(self, people: pd.DataFrame, before: pd.DataFrame) -> pd.DataFrame:
+        """Return the clinical table with cells that someone filled in by hand where the import knows nothing."""
+        earlier = before[before["patient"].isin(list(self.people))].drop_duplicates("patient").set_index("patient")
+        by_patient = people.set_index("patient")
+        unknown = by_patient.isin(["", str(EMPTY_PARTICIPANT["centre"])])
+        by_patient = by_patient.mask(unknown).combine_first(earlier).combine_first(by_patient)
+        return by_patient.reset_index()[people.columns.tolist()]
 
     def _others(self, table: pd.DataFrame) -> pd.DataFrame:
         """Return the rows of a table that are not of the patients who are on their way in."""

@@ -17,7 +17,8 @@ import pandas as pd
 
 from theradose.cohort.intake import Imported, Intake
 from theradose.cohort.layout import PRE, Dataset
-from theradose.cohort.mapping_rows import image_of, labels_in, merged
+from theradose.cohort.mapping_rows import finite, image_of, labels_in, merged
+from theradose.cohort.mask_grid import grid_for, on_grid
 from theradose.cohort.participants import shown
 from theradose.cohort.raw_files import RawFiles, accounting, opened
 from theradose.columns import TEXT, Column, Schema
@@ -157,13 +158,14 @@ def _time_h(row: "pd.Series[Any]") -> float | None:
 
 @dataclass
 class _Job:
-    """The import of one patient: its rows, its files by our names, and the lines for people."""
+    """The import of one patient: its files by our names, the images read so far, and the lines for people."""
 
     source: Path
     patient: str
     intake: Intake
     raw: RawFiles = field(default_factory=RawFiles)
     lines: list[str] = field(default_factory=list)
+    images: list[tuple["pd.Series[Any]", Volume, dict[str, Any]]] = field(default_factory=list)
 
     def add_raw(self, rows: pd.DataFrame, mapping: Path) -> None:
         """Name and hash the files of the patient's rows, their sidecars, and the mapping itself."""
@@ -191,19 +193,28 @@ class _Job:
             else:
                 self.lines.append(f"NOTE patient {self.patient}, {line}: {note}")
 
+    def read_images(self, rows: pd.DataFrame) -> None:
+        """Read the images of the patient in the units of the house."""
+        for _, row in rows.iterrows():
+            with self.row(row) as notes:
+                volume, extra, about = image_of(self.source, row)
+                self.images.append((row, volume, extra))
+                notes += about
+
     def add_masks(self, rows: pd.DataFrame) -> list[Volume]:
-        """Write one mask a session and time; return them."""
+        """Write one mask a session and time, on the grid of the image it is for; return them."""
+        images = [(str(r["modality"]), str(r["session"]), _time_h(r), volume.grid) for r, volume, _ in self.images]
         added = []
         groups = list(rows.groupby(["session", "time_h"], dropna=False))
         several = sum(session == PRE for (session, _), _ in groups) > 1
         for (session, _), group in groups:
-            parts: list[Volume] = []
+            parts, at = list[Volume](), _time_h(group.iloc[0])
             for _, row in group.iterrows():
                 with self.row(row) as notes:
                     mask, about = labels_in(self.source, row)
+                    mask, moved = on_grid(mask, grid_for(images, str(session), at, mask.grid))
                     parts = [merged([*parts, mask])]
-                    notes += about
-            at = _time_h(group.iloc[0])
+                    notes += [*about, *moved]
             for mask in parts:
                 self.intake.add_image(self.patient, "mask", mask, session=str(session), time_h=at, timed=several)
             added += parts
@@ -212,10 +223,10 @@ class _Job:
     def add_images(self, rows: pd.DataFrame, masks: list[Volume]) -> None:
         """Write the images of the patient; several of a kind before therapy keep their time in their names."""
         several = rows.loc[rows["session"] == PRE, "modality"].value_counts()
-        for _, row in rows.iterrows():
+        for row, read, extra in self.images:
             with self.row(row) as notes:
                 kind, session = str(row["modality"]), str(row["session"])
-                volume, extra, about = image_of(self.source, row, masks)
+                volume, about = finite(read, masks, Where())
                 timed, at = session == PRE and several[kind] > 1, _time_h(row)
                 self.intake.add_image(self.patient, kind, volume, session=session, time_h=at, extra=extra, timed=timed)
                 notes += about
@@ -231,6 +242,7 @@ def _add_patient(job: _Job, rows: pd.DataFrame, mapping: Path) -> None:
         job.intake.fault(job.patient, error, "mapping")
         job.intake.add_patient(job.patient, {})
     is_mask = rows["modality"] == "mask"
+    job.read_images(rows[~is_mask])
     job.add_images(rows[~is_mask], job.add_masks(rows[is_mask]))
     job.raw.require_unchanged()
     job.intake.raw.setdefault(job.patient, []).extend(job.raw.rows())

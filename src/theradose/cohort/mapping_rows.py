@@ -8,12 +8,13 @@ import numpy as np
 import pandas as pd
 
 from theradose.cohort.counts import COUNTS
+from theradose.cohort.mask_grid import name_of
 from theradose.cohort.participants import shown
 from theradose.cohort.structures import MASK_TYPE
 from theradose.errors import DataError, GeometryError, UnitError, Where
 from theradose.imaging.nifti import read_sidecar, read_volume, sidecar
 from theradose.imaging.volume import Volume
-from theradose.vocabulary import LESION_LABEL_FROM, LESION_PREFIX, VOIS
+from theradose.vocabulary import LESION_LABEL_FROM, LESION_PREFIX, VIRTUAL_MARKS, VOIS
 
 # How people name units in a table, and what they are here. SUV is by body weight: g/mL.
 UNITS = {
@@ -29,7 +30,7 @@ UNITS_OF = {"pet": ("Bq/mL", "g/mL"), "spect": ("Bq/mL", COUNTS), "ct": ("HU",)}
 ALLOWED_KEYS = (
     "TracerRadionuclide", "InjectedRadioactivity", "InjectedRadioactivityUnits", "InjectionStart", "FrameTimesStart",
     "FrameDuration", "ImageDecayCorrected", "DecayReference", "EffectiveResolutionFWHM", "Modality", "CountRate",
-    "RecoveryCorrection",
+    "RecoveryCorrection", "PatientWeight",
 )  # fmt: skip
 CLIPPED = 3  # voxels at the largest number of a type that scaling to the maximum may put there
 
@@ -47,20 +48,23 @@ def _safe_path(source: Path, file: str) -> Path:
     return path
 
 
-def _finite(volume: Volume, masks: list[Volume], where: Where) -> tuple[Volume, list[str]]:
+def finite(volume: Volume, masks: list[Volume], where: Where) -> tuple[Volume, list[str]]:
     """Return an image whose values are finite: others become 0 outside the masks; DataError when one lies inside."""
     values = np.asarray(volume.values)
     bad = ~np.isfinite(values)
     if not bad.any():
         return volume, []
-    own = [np.asarray(mask.values) for mask in masks if mask.grid.same_as(volume.grid)]
-    inside = [(bad & (mask > 0)) for mask in own] or [bad]
-    first = next((np.argwhere(each)[0][::-1].tolist() for each in inside if each.any()), None)
-    if first is not None:
+    own = [np.where(bad, mask.values, 0) for mask in masks if mask.grid.same_as(volume.grid)]
+    inside = {f" of {name_of(int(n))}": each == n for each in own for n in np.unique(each[each > 0])}
+    found = [
+        f"{int(each.sum())} voxels{name}, first at voxel (x, y, z) = {tuple(np.argwhere(each)[0][::-1].tolist())}"
+        for name, each in (inside if own else {"": bad}).items()
+    ]
+    if found:
         raise DataError(
             "values inside a VOI are not finite" if own else "values are not finite", where=where, code="THR-270",
-            got=f"{sum(int(each.sum()) for each in inside)} voxels, first at voxel (x, y, z) = {tuple(first)}",
-            expected="finite values", remedy="export the image again, or give the mask on its grid",
+            got="; ".join(found), expected="finite values",
+            remedy="export the image again, or give a mask: values outside all VOIs become 0",
         )  # fmt: skip
     return volume.with_values(np.where(bad, 0, values)), [f"{int(bad.sum())} values outside all VOIs set to 0"]
 
@@ -72,15 +76,13 @@ def _clipped(volume: Volume) -> list[str]:
     return [f"WARN {n} voxels ({100 * n / values.size:.2g} %) hold the largest number: clipped?"] if n > CLIPPED else []
 
 
-def image_of(source: Path, row: "pd.Series[Any]", masks: list[Volume]) -> tuple[Volume, dict[str, Any], list[str]]:
+def image_of(source: Path, row: "pd.Series[Any]") -> tuple[Volume, dict[str, Any], list[str]]:
     """Return the image of a row in the units of the house, the sidecar keys that are carried over, and notes."""
     where = Where(field="units")
     path = _safe_path(source, str(row["file"]))
-    extra = (
-        {key: value for key, value in read_sidecar(path).items() if key in ALLOWED_KEYS}
-        if sidecar(path).is_file()
-        else {}
-    )
+    about = read_sidecar(path) if sidecar(path).is_file() else {}
+    extra = {key: value for key, value in about.items() if key in ALLOWED_KEYS}
+    extra |= VIRTUAL_MARKS if about.get("Virtual") is True else {}
     unit, factor = UNITS.get(str(row["units"]), ("", 1.0))
     if unit not in UNITS_OF[str(row["modality"])]:
         names = [name for name, (known, _) in UNITS.items() if known in UNITS_OF[str(row["modality"])]]
@@ -90,9 +92,8 @@ def image_of(source: Path, row: "pd.Series[Any]", masks: list[Volume]) -> tuple[
         )  # fmt: skip
     volume = read_volume(path, unit)
     notes = _clipped(volume) if unit != "HU" else []
-    volume, zeroed = _finite(volume, masks, Where())
     scaled = np.asarray(volume.values, np.float64) * factor
-    return volume.with_values(scaled.astype(np.float32)), extra, [*notes, *zeroed]
+    return volume.with_values(scaled.astype(np.float32)), extra, notes
 
 
 def _label(name: str, where: Where) -> int | None:

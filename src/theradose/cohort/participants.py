@@ -18,6 +18,7 @@ import pandas as pd
 
 from theradose.columns import Schema, text
 from theradose.errors import DataError, Where
+from theradose.imaging.plausible import ANY_INJECTED_MBQ, INJECTED_MBQ, looks_like
 from theradose.tables import PARTICIPANTS
 from theradose.vocabulary import ORGANS, PATIENT_ID, QUANTITIES, VOIS
 
@@ -112,6 +113,17 @@ def wrong_cells(row: Mapping[str, str]) -> list[tuple[str, str, str]]:
         if cell not in EMPTY and (value is None or not low <= value <= high):
             wrong.append((name, shown(cell), f"{low:g} to {high:g}, with a decimal point"))
     return wrong
+
+
+def unit_hint(name: str, cell: str, radionuclide: object = None) -> str:
+    """Return `the value looks like Bq; ` for a cell in a unit that would explain it, else nothing."""
+    value = number_of(cell)
+    if value is None or name not in NEEDED:
+        return ""
+    low, high = QUANTITIES[name].low or 0.0, QUANTITIES[name].high or math.inf
+    if name == "administered_mbq":
+        low, high = INJECTED_MBQ.get(str(radionuclide or ""), ANY_INJECTED_MBQ)
+    return looks_like(name, value, low, high)
 
 
 def wrong_dates(row: Mapping[str, str]) -> list[tuple[str, str]]:

@@ -12,7 +12,7 @@ from theradose.cohort.layout import CYCLE_PREFIX, PRE
 from theradose.errors import DataError, TheradoseError, UnitError, Where
 from theradose.imaging.acquisition import DECAY_TAGS, Acquisition
 from theradose.imaging.dicom import Series
-from theradose.imaging.plausible import decay_contradiction
+from theradose.imaging.plausible import decay_contradiction, looks_like
 from theradose.physics.decay import DECAY_REFERENCES, factor_to_scan_start
 from theradose.physics.nuclides import nuclide
 from theradose.physics.units import hours_from_seconds, seconds_from_hours
@@ -26,8 +26,6 @@ SAME_INJECTION_H = 1.0
 PET_NUCLIDES = frozenset(
     ("C-11", "Cu-64", "F-18", "Ga-68", "I-124", "N-13", "O-15", "Rb-82", "Sc-44", "Y-86", "Y-90", "Zr-89")
 )
-# Units people mistake for kg and cm, by the factor to the right one.
-OTHER_UNITS = {"weight_kg": {"g": 1e-3, "lb": 0.45359237}, "height_cm": {"cm in a field of m": 1e-2}}
 
 
 @dataclass(frozen=True)
@@ -124,6 +122,11 @@ def decide_reference(record: Acquisition, choice: str) -> str:
     return reference
 
 
+def _can_be(quantity: str, value: float) -> bool:
+    """Tell whether a body size can be right."""
+    return (QUANTITIES[quantity].low or 0.0) <= value <= (QUANTITIES[quantity].high or 0.0)
+
+
 def readings(series: Series) -> dict[str, float]:
     """Return the activity (MBq) in the field of view at scan start under each reading of the decay correction.
 
@@ -161,6 +164,8 @@ def sidecar_of(placed: Placed, reference: str, choice: str) -> dict[str, Any]:
         "DecayCorrectionDeclared": record.decay_tag,
         "DecayFactorDeclared": record.decay_factor,
     }
+    if record.weight_kg is not None and _can_be("weight_kg", record.weight_kg):
+        sidecar["PatientWeight"] = record.weight_kg
     if record.frame_duration_s is not None:
         sidecar["FrameDuration"] = [record.frame_duration_s]
     if record.unit == "Bq/mL":
@@ -198,12 +203,10 @@ def clinical(placed: list[Placed], centre: str, refuse: Callable[[str, Theradose
         stated = [(p.name, value) for p in placed if (value := getattr(p.series.acquisition, field))]
         low, high = QUANTITIES[field].low or 0.0, QUANTITIES[field].high or 0.0
         for name, value in stated[:1]:
-            if low <= value <= high:
+            if _can_be(field, value):
                 row[field] = value
                 continue
-            meant = [unit for unit, factor in OTHER_UNITS[field].items() if low <= value * factor <= high]
-            remedy = f"the value looks like {meant[0]}; " if meant else ""
-            remedy += "correct the header, or the cell in participants.tsv"
+            remedy = f"{looks_like(field, value, low, high)}correct the header, or the cell in participants.tsv"
             where, allowed = Where(field=tag), f"{low:g} to {high:g} {field.rsplit('_', 1)[1]}"
             error = UnitError(
                 "body size cannot be right", where=where, got=f"{value:g}", expected=allowed, remedy=remedy,

@@ -120,17 +120,26 @@ def write_raw(data: Dataset, patient: str, rows: list[dict[str, object]]) -> Pat
     return write_table(pd.DataFrame(rows, columns=RAW_FILES.names()), raw_file(data, patient), RAW_FILES)
 
 
-def verify_raw(data: Dataset, patient: str, source: Path, also: Iterable[Path] = ()) -> str:
-    """Return a line when the source of a patient still holds, byte for byte, all files it was made of.
+def hashes_of(source: Path, also: Iterable[Path] = ()) -> Counter[str]:
+    """Return how often each hash is there in a source; `also` are files beside it, such as the mapping table."""
+    with opened(source) as files:
+        return Counter(sha256_file(path) for path in (*files, *also) if not path.is_symlink())
 
-    `also` are files beside the source, such as the mapping table. DataError names the first file that is missing or
-    has changed.
+
+def patients_with_raw(data: Dataset) -> list[str]:
+    """Return the patients whose raw files were hashed at intake."""
+    names = (path.name.removeprefix("sub-") for path in intake_folder(data).glob("sub-*_files.tsv"))
+    return sorted(name.removesuffix("_files.tsv") for name in names)
+
+
+def require_raw(data: Dataset, patient: str, hashes: Mapping[str, int]) -> str:
+    """Return a line when a source (`hashes_of`) still holds, byte for byte, all files that a patient was made of.
+
+    DataError names the first file that is missing or has changed.
     """
     table = read_table(raw_file(data, patient), RAW_FILES)
     table = table[table["use"] != SIDECAR]
-    with opened(source) as files:
-        here = Counter(sha256_file(path) for path in (*files, *also) if not path.is_symlink())
-    lost = []
+    here, lost = Counter(hashes), []
     for row in table.to_dict("records"):
         here[row["sha256"]] -= 1
         if here[row["sha256"]] < 0:
@@ -142,3 +151,8 @@ def verify_raw(data: Dataset, patient: str, source: Path, also: Iterable[Path] =
             remedy="restore it, or import the patient again",
         )  # fmt: skip
     return f"patient {patient}: {len(table)} raw files as at intake"
+
+
+def verify_raw(data: Dataset, patient: str, source: Path, also: Iterable[Path] = ()) -> str:
+    """Hash the source of a patient again (`hashes_of`) and return or raise what `require_raw` does."""
+    return require_raw(data, patient, hashes_of(source, also))

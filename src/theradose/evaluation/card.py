@@ -83,6 +83,14 @@ def by_part(parts: Mapping[str, Mapping[str, Any]], name: str) -> Sheet | None:
     return Sheet([Head("Part", number=False), *(Head(words(key.rsplit(".", 1)[-1])) for key in columns)], rows)
 
 
+def chosen_columns(parts: Mapping[str, Any]) -> Sheet | None:
+    """Return the covariates that the predictor of each part chose, a row a part; None when it chooses none."""
+    chosen = {part: entry.get("state", {}).get("columns", []) for part, entry in parts.items()}
+    rows = [[Cell(words(part)), Cell(", ".join(chosen[part]) or DASH)] for part in sort_organs(chosen)]
+    heads = [Head("Part", number=False), Head("Covariates chosen", number=False)]
+    return Sheet(heads, rows) if any(chosen.values()) else None
+
+
 def _subgroups(experiment: ExperimentResults, predictor: str) -> Sheet | None:
     """Return the test error of one predictor by organ against each reference, None without organ scores."""
     metrics = experiment.metrics
@@ -137,7 +145,7 @@ def model_card(study: StudyResults, experiment: ExperimentResults, predictor: st
         "limits": limits_of(study, int(splits.get("train", 0))),
         "split": {name: int(splits.get(name, 0)) for name in ("train", "validation", "test")},
         "data": by_part(about.get("parts", {}), "Training data"),
-        "parameters": by_part(trained, "Hyperparameter"),
+        "parameters": by_part(trained, "Hyperparameter"), "columns": chosen_columns(parts),
         "scores": scores, "subgroups": _subgroups(experiment, predictor),
         "interval": about.get("interval"), "seed": about.get("seed", study.settings.seed),
         "hashes": {path.name: sha256_file(path) for path in files if path.is_file()},

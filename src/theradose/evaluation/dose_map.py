@@ -11,13 +11,13 @@ from safetensors.numpy import save as save_tensors
 
 from theradose.evaluation.bootstrap import draws, limits
 from theradose.evaluation.map_metrics import MAP_METRICS
+from theradose.experiment_sections import ExperimentSettings
 from theradose.imaging.nifti import read_volume
 from theradose.imaging.normalise import dose_per_activity, on_grid
 from theradose.models.dose_map import ALL
 from theradose.models.image_examples import CT_CHANNEL, PET_CHANNEL, ImageExamples, cut
 from theradose.models.store import Trained
 from theradose.provenance import write_atomically
-from theradose.sections import ExperimentSettings
 from theradose.tables import METRICS, PREDICTIONS, write_table
 from theradose.vocabulary import organ_of, voi_of_label
 

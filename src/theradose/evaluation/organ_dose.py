@@ -6,12 +6,13 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from theradose.evaluation.leakage_audit import audit_models
 from theradose.evaluation.score_table import score_table
+from theradose.experiment_sections import ExperimentSettings
 from theradose.models.examples import OrganExamples, subset
 from theradose.models.organ_dose import RESIDUALS, Doses, natural
 from theradose.models.store import Trained
-from theradose.sections import ExperimentSettings
-from theradose.tables import METRICS, PREDICTIONS, read_table, write_table
+from theradose.tables import AUDIT, METRICS, PREDICTIONS, read_table, write_table
 from theradose.truth_schemas import TRUTH_VOI
 from theradose.vocabulary import organ_of
 
@@ -111,7 +112,7 @@ def evaluate(
     seed: int,
     out: Path,
 ) -> None:
-    """Write predictions.tsv and metrics.tsv of an experiment into a folder; `folds` gives the fold of each patient."""
+    """Write predictions.tsv, metrics.tsv and, when asked for, audit.tsv; `folds` gives the fold of each patient."""
     planted = {} if truth is None else true_doses(truth)
     predictions = predict_all(settings, parts, models, folds=folds, truth=planted)
     scores = score_table(
@@ -124,3 +125,7 @@ def evaluate(
     )
     write_table(predictions, out / "predictions.tsv", PREDICTIONS)
     write_table(scores, out / "metrics.tsv", METRICS)
+    # An older finding must not stand beside newer scores.
+    (out / "audit.tsv").unlink(missing_ok=True)
+    if settings.audit_permutations:
+        write_table(audit_models(settings, parts, models, folds=folds, seed=seed), out / "audit.tsv", AUDIT)

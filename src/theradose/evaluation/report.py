@@ -15,6 +15,7 @@ from theradose.evaluation.report_floor import floor_section
 from theradose.evaluation.report_methods import methods_text, provenance_section
 from theradose.evaluation.report_patients import patient_pages
 from theradose.evaluation.report_scores import experiment_page
+from theradose.evaluation.report_stability import stability_section
 from theradose.evaluation.report_tables import Cell, Head, Sheet, count, percent, three, words_cell
 from theradose.evaluation.results import StudyResults
 from theradose.physics.nuclides import nuclide
@@ -49,6 +50,7 @@ def sections(study: StudyResults) -> list[Section]:
         ("doses", "Organ doses", lambda: doses_section(study)),
         ("recovery", "Planted against recovered", lambda: recovery_section(study)),
         ("features", "Radiomics", lambda: features_section(study)),
+        ("stability", "Stability of radiomics", lambda: stability_section(study)),
         ("experiments", "Experiments", lambda: [experiment_page(study, e) for e in study.experiments]),
         ("floor", "The smallest possible error", lambda: floor_section(study)),
         ("cards", "Model cards", lambda: _models(study)),

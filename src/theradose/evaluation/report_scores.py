@@ -145,6 +145,21 @@ def _score_words(score: dict[str, Any] | None, metric: str) -> str:
     return f"{METRIC_NAMES.get(metric, metric)} {three(score['value'])}{unit}" + (f" ({limits})" if limits else "")
 
 
+def audit_words(experiment: ExperimentResults) -> str:
+    """Return in a sentence or two what shuffling the labels found; empty when it was not asked for."""
+    table = experiment.audit
+    if table.empty:
+        return ""
+    leaks = table[table["verdict"] == "leak"]
+    named = ", ".join(f"{words(str(r['predictor']))} ({words(str(r['voi']))})" for r in leaks.to_dict("records"))
+    found = f"held-out labels have been seen by {named}: do not believe its scores" if named else "no leak was found"
+    return (
+        f"Leakage audit: with labels shuffled by patient {int(table['permutations'].min())} times and all of it fitted "
+        f"again, predictors have at most a mean skill of {three_signed(float(table['null_mean'].max()))}, where chance "
+        f"gives 0 or less; {found}."
+    )
+
+
 def _reference(predictions: pd.DataFrame) -> str:
     """Return what predictions are drawn against: the truth where it is known, else the label."""
     return REFERENCE_COLUMNS["truth" if predictions["truth_gy_per_gbq"].notna().any() else "label"]
@@ -267,5 +282,5 @@ def experiment_page(study: StudyResults, experiment: ExperimentResults) -> dict[
     return {
         "name": experiment.name, "title": experiment.title, "verdict": verdict_words(study, experiment),
         "sheets": score_sheets(experiment, chosen), "figures": [p for p in [*pictures, *drawn] if p is not None],
-        "training": training,
+        "training": training, "audit": audit_words(experiment),
     }  # fmt: skip

@@ -14,6 +14,7 @@ from theradose.columns import Schema
 from theradose.evaluation.limit_scores import LIMIT_SCORES
 from theradose.sections import StudySettings
 from theradose.tables import (
+    AUDIT,
     BUDGET,
     DVH,
     EXPERIMENTS,
@@ -27,6 +28,7 @@ from theradose.tables import (
     PREDICTIONS,
     QC,
     SPLITS,
+    STABILITY,
     TAC,
     TIAC,
     TRIALS,
@@ -46,6 +48,7 @@ TABLES: dict[str, tuple[str, Schema]] = {
     "dose_images": ("dose/images.tsv", IMAGES),
     "splits": ("split/splits.tsv", SPLITS),
     "features": ("features/features.parquet", FEATURES),
+    "stability": ("features/stability.tsv", STABILITY),
     "limits": ("limit/limits.tsv", LIMITS),
     "outcome_limits": ("limit/outcome_limits.tsv", OUTCOME_LIMITS),
     "limit_scores": ("compare/limit_scores.tsv", LIMIT_SCORES),
@@ -74,6 +77,11 @@ class ExperimentResults:
     def predictions(self) -> pd.DataFrame:
         """What was predicted for each patient, schema PREDICTIONS; without rows when the experiment writes none."""
         return _optional(self.folder / "predictions.tsv", PREDICTIONS)
+
+    @cached_property
+    def audit(self) -> pd.DataFrame:
+        """What shuffling labels found, schema AUDIT; without rows when it was not asked for."""
+        return _optional(self.folder / "audit.tsv", AUDIT)
 
     @cached_property
     def about(self) -> dict[str, Any]:

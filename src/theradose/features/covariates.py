@@ -5,6 +5,7 @@ Missing values stay missing; models fill them inside their training folds.
 """
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import numpy as np
 import pandas as pd
@@ -12,27 +13,16 @@ import pandas as pd
 from theradose.cohort.layout import PRE
 from theradose.cohort.participants import CLINICAL_COLUMNS
 from theradose.errors import DataError, LeakageError, Where
-from theradose.features.presets import ORIGINAL_NAME, UNIT_OF
+from theradose.features.presets import LOCAL, ORIGINAL_NAME, UNIT_OF
+from theradose.features.sessions import changes, feature_unit, image_names, in_order
 from theradose.features.vois import MEASURED
 from theradose.tables import COVARIATE_MANIFEST, PARTICIPANTS
 
-RADIOMIC, PHYSICS, PRE_THERAPY = "radiomic", "physics", "pre_therapy"
+RADIOMIC, PHYSICS = "radiomic", "physics"
+PRE_THERAPY, POST_THERAPY = "pre_therapy", "post_therapy"
+SHAPE = "shape"
 KEY = ["patient", "voi"]
 WORDS = {"true": 1.0, "yes": 1.0, "false": 0.0, "no": 0.0, "": np.nan, "n/a": np.nan}
-# Units of PyRadiomics' features; U is the unit of the image, and what is not named is a pure number.
-IN_IMAGE_UNIT = (
-    "10Percentile", "90Percentile", "InterquartileRange", "Maximum", "Mean", "MeanAbsoluteDeviation", "Median",
-    "Minimum", "Range", "RobustMeanAbsoluteDeviation", "RootMeanSquared", "StandardDeviation",
-)  # fmt: skip
-FEATURE_UNITS = {
-    **{f"firstorder.{name}": "U" for name in IN_IMAGE_UNIT},
-    **dict.fromkeys(("firstorder.Variance", "firstorder.Energy"), "(U)^2"),
-    "firstorder.TotalEnergy": "(U)^2.mm3",
-    **dict.fromkeys(("shape.MeshVolume", "shape.VoxelVolume"), "mm3"),
-    "shape.SurfaceArea": "mm2",
-    "shape.SurfaceVolumeRatio": "1/mm",
-}
-LENGTHS = ("Diameter", "AxisLength", "DiameterSlice", "DiameterRow", "DiameterColumn")
 MEASURED_COLUMNS = {
     "physics.pet_suv_mean": ("mean", UNIT_OF["pet"], "mean uptake in the PET"),
     "physics.volume_ml": ("volume_ml", "mL", "volume of the mask"),
@@ -43,13 +33,6 @@ def pre_therapy_columns(participants: pd.DataFrame) -> tuple[pd.DataFrame, list[
     """Return the columns of a participants table that are declared as known before therapy, and the names left out."""
     known = [c for c in participants.columns if c in PARTICIPANTS.names() or c in CLINICAL_COLUMNS]
     return participants[known], [c for c in participants.columns if c not in known]
-
-
-def feature_unit(modality: str, feature_class: str, feature: str) -> str:
-    """Return the unit of a radiomic feature; LoG responses, scaled by sigma squared, have the unit of the image."""
-    if feature_class == "shape" and feature.endswith(LENGTHS):
-        return "mm"
-    return FEATURE_UNITS.get(f"{feature_class}.{feature}", "1").replace("U", UNIT_OF[modality])
 
 
 def _require_pre_therapy(features: pd.DataFrame, participants: pd.DataFrame) -> None:
@@ -67,17 +50,12 @@ def _require_pre_therapy(features: pd.DataFrame, participants: pd.DataFrame) -> 
         )
 
 
-def _image_names(features: pd.DataFrame) -> pd.Series:
-    """Return the name of each row's image: `pet`; `pet_2` for a patient's second one in the order of time."""
-    named_by = ["patient", "modality", "time_h"]
-    images = features[named_by].drop_duplicates().sort_values(named_by)
-    order = images.groupby(["patient", "modality"]).cumcount() + 1
-    images["image"] = images["modality"] + ("_" + order.astype("str")).where(order > 1, "")
-    return features[named_by].merge(images, how="left")["image"].set_axis(features.index)
+def radiomic(features: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame, list[dict[str, str]]]:
+    """Return radiomic columns by patient and organ, what each column is, and their manifest rows.
 
-
-def _radiomic(features: pd.DataFrame) -> tuple[pd.DataFrame, list[dict[str, str]]]:
-    """Return radiomic columns by patient and organ, and their manifest rows."""
+    `features` has the schema FEATURES and a column `image`, the name that columns begin with. What a column is stands
+    in a table with the column as index, of one of its rows. Columns in which nobody has a value are left out.
+    """
     column = features["image"] + "." + features["filter"] + "." + features["feature_class"] + "." + features["feature"]
     named = features.assign(column=column)
     wide = named.pivot(index=KEY, columns="column", values="value")  # noqa: PD010 - refuses rows that stand twice
@@ -87,14 +65,32 @@ def _radiomic(features: pd.DataFrame) -> tuple[pd.DataFrame, list[dict[str, str]
         {
             "column": str(column),
             "block": RADIOMIC,
-            "source": f"{row['image'].replace('_', ' ').upper()} of {PRE}, PyRadiomics",
+            "source": f"{row['image'].replace('_', ' ').upper()} of {row['session']}, {_engine(row['feature_class'])}",
             "unit": feature_unit(row["modality"], row["feature_class"], row["feature"]),
-            "leak_class": PRE_THERAPY,
+            "leak_class": PRE_THERAPY if row["session"] == PRE else POST_THERAPY,
             "meaning": f"{row['feature_class']} {row['feature']}, {row['filter']} image",
         }
         for column, row in once.iterrows()
     ]
-    return wide, rows
+    return wide, once, rows
+
+
+def _engine(feature_class: str) -> str:
+    """Return what computes a class of features."""
+    return "theradose" if feature_class == LOCAL else "PyRadiomics"
+
+
+def _with_changes(features: pd.DataFrame) -> tuple[pd.DataFrame, list[dict[str, str]]]:
+    """Return radiomic columns, those of changes from one PET to the next among them, and their manifest rows.
+
+    Shape does not change, for the mask is the same.
+    """
+    wide, once, rows = radiomic(features)
+    varies = once[(once["modality"] == "pet") & (once["feature_class"] != SHAPE)]
+    pets = in_order(features[features["modality"] == "pet"])
+    change, change_rows = changes(wide, varies, list(pairwise(pets)))
+    about = {"block": RADIOMIC, "source": f"PETs of {PRE}", "leak_class": PRE_THERAPY}
+    return pd.concat([wide, change], axis="columns"), [*rows, *({**about, **row} for row in change_rows)]
 
 
 def _numbers(cells: pd.Series) -> pd.Series:
@@ -155,14 +151,14 @@ def assemble(
     """
     _require_pre_therapy(features, participants)
     features = features[features["patient"].isin(patients) & features["voi"].isin(organs)]
-    features = features.assign(image=_image_names(features))
+    features = features.assign(image=image_names(features))
     present = [organ for organ in organs if (features["voi"] == organ).any()]
     index = pd.MultiIndex.from_product([sorted(patients), present], names=KEY)
     own = features["feature_class"] == MEASURED
     physics, physics_rows = _measured(features[own])
-    radiomic, radiomic_rows = _radiomic(features[~own])
+    wide, radiomic_rows = _with_changes(features[~own])
     clinical, clinical_rows = _clinical(participants[participants["patient"].isin(patients)])
-    table = pd.concat([physics.reindex(index), radiomic.reindex(index)], axis="columns").reset_index()
+    table = pd.concat([physics.reindex(index), wide.reindex(index)], axis="columns").reset_index()
     table = table.merge(clinical.reset_index(), on="patient", how="left")
     manifest = pd.DataFrame([*physics_rows, *clinical_rows, *radiomic_rows], columns=COVARIATE_MANIFEST.names())
     return table[[*KEY, *manifest["column"]]], manifest

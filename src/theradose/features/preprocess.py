@@ -7,13 +7,14 @@ from dataclasses import replace
 import numpy as np
 from scipy import ndimage
 
+from theradose.features.preparation import Preparation
 from theradose.imaging.grid import Grid
 from theradose.imaging.resample import resample, resample_labels
 from theradose.imaging.volume import Volume
 
 SAME_SPACING_MM = 1e-3
-# What lies beyond an image: nothing in a PET, air in a CT.
-BEYOND = {"g/mL": 0.0, "HU": -1000.0}
+# What lies beyond an image: nothing in a PET or a dose map, air in a CT.
+BEYOND = {"g/mL": 0.0, "HU": -1000.0, "Gy": 0.0}
 
 
 def centred_grid(grid: Grid, spacing_mm: tuple[float, float, float]) -> Grid:
@@ -28,23 +29,39 @@ def centred_grid(grid: Grid, spacing_mm: tuple[float, float, float]) -> Grid:
 
 
 def resampled(
-    volume: Volume, masks: Mapping[str, np.ndarray], spacing_mm: tuple[float, float, float] | None
+    volume: Volume, masks: Mapping[str, np.ndarray], how: Preparation
 ) -> tuple[Volume, dict[str, np.ndarray]]:
-    """Return image (linear; HU as whole numbers) and masks (at least half of a voxel) with voxels of `spacing_mm`.
+    """Return image (HU as whole numbers) and masks (z, y, x; where half a voxel is filled) with the voxels asked for.
 
     Without a spacing, or with the one the image has, both are returned as they are.
     """
+    spacing_mm = how.spacing_mm
     if spacing_mm is None or np.allclose(volume.grid.spacing_mm, spacing_mm, rtol=0, atol=SAME_SPACING_MM):
         return volume, dict(masks)
     grid = centred_grid(volume.grid, spacing_mm)
-    image = resample(volume, grid, interpolation="linear", outside=BEYOND[volume.unit])
+    beyond = BEYOND[volume.unit]
+    image = resample(volume, grid, interpolation=how.interpolation, outside=beyond, average=how.average)
     if volume.unit == "HU":
         image = image.with_values(np.round(image.values))
     moved = {}
     for name, mask in masks.items():
-        labels = resample_labels(Volume(mask.astype(np.uint8), volume.grid, "label"), grid)
-        moved[name] = labels.values > 0
+        labels = Volume(mask.astype(np.uint8), volume.grid, "label")
+        moved[name] = resample_labels(labels, grid, average=how.average).values > 0
     return image, moved
+
+
+def counted(values: np.ndarray, how: Preparation) -> np.ndarray:
+    """Return which of the values (n,) of a VOI count for intensities: within the range, and then within sigma.
+
+    Standard deviations are those of the voxels in range, with 1/n (IBSI, 3-sigma outlier filtering).
+    """
+    low = -math.inf if how.range_low is None else how.range_low
+    high = math.inf if how.range_high is None else how.range_high
+    inside = (values >= low) & (values <= high)
+    if how.sigma is not None and inside.any():
+        mean, reach = values[inside].mean(dtype=np.float64), how.sigma * values[inside].std(dtype=np.float64)
+        inside &= (values >= mean - reach) & (values <= mean + reach)
+    return inside
 
 
 def cropped(

@@ -1,47 +1,48 @@
-"""The one door to PyRadiomics: each filter once per image, shared by all VOIs, and a status beside every value."""
+"""Features of all VOIs of an image: each filter once, shared by them all, and a status beside every value."""
 
-import logging
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from itertools import groupby
 from typing import Any
 
 import numpy as np
 import pandas as pd
-import pykwalify.errors
-import SimpleITK as sitk
-from radiomics import getFeatureClasses, imageoperations
-from radiomics.featureextractor import RadiomicsFeatureExtractor
+from scipy import ndimage
 
-from theradose.errors import SettingsError, Where
-from theradose.features.preprocess import cropped, resampled
-from theradose.features.presets import ORIGINAL_NAME, Filter, Preset
-from theradose.features.vois import COLUMNS, OK, radius_mm, voi_fault
+from theradose.features.engine import SHAPE, Engine, Found, anchored_bins, cut, itk_image, wanted
+from theradose.features.preparation import PLAIN
+from theradose.features.preprocess import counted, cropped, resampled
+from theradose.features.presets import Filter, Preset
+from theradose.features.vois import COLUMNS, OK, radius_mm, size_fault, value_fault, voi_fault
 from theradose.imaging.grid import Grid
 from theradose.imaging.volume import Volume
 
-# What PyRadiomics has to say stands in the column `status`; its own log would repeat it for every VOI.
-for _name in ("radiomics", "pykwalify"):
-    logging.getLogger(_name).setLevel(logging.CRITICAL)
-
-DISTRIBUTIONS = ("pyradiomics-bhklab", "pyradiomics")
 # A matrix of grey levels grows with their square; 30 to 130 levels are usual, above 1024 memory runs out.
 MAX_GREY_LEVELS = 1024
 # About 128 MB as float64; larger images are cut to the VOIs and the preset's margin before filtering.
 CROP_ABOVE_VOXELS = 16_000_000
-SHAPE = "shape"
 
-Found = dict[str, float]
+
+@dataclass(frozen=True)
+class _Region:
+    """A mask for PyRadiomics and its box, first and last index along x, y and z."""
+
+    mask: Any
+    box: np.ndarray
 
 
 @dataclass(frozen=True)
 class _Voi:
-    """A VOI ready for PyRadiomics: mask on the image's grid, its box, and its radius in mm."""
+    """A VOI as drawn, the voxels of it that count for intensities, and its radius.
+
+    `fault` says why intensities cannot be had.
+    """
 
     name: str
-    mask: sitk.Image
-    box: np.ndarray
+    drawn: _Region
+    counted: _Region
     radius_mm: float
+    fault: str | None = None
 
 
 @dataclass(frozen=True)
@@ -50,41 +51,9 @@ class _Job:
 
     voxels: np.ndarray
     grid: Grid
-    image: sitk.Image
+    image: Any
     preset: Preset
-    extractor: RadiomicsFeatureExtractor
-
-
-def engine() -> str:
-    """Return name and version of the PyRadiomics distribution that is installed, for the provenance."""
-    for name in DISTRIBUTIONS:
-        try:
-            return f"{name} {version(name)}"
-        except PackageNotFoundError:
-            continue
-    return "pyradiomics of unknown version"
-
-
-def extractor_of(preset: Preset) -> RadiomicsFeatureExtractor:
-    """Return PyRadiomics' extractor for a preset; SettingsError when PyRadiomics does not know a key or a feature."""
-    try:
-        return RadiomicsFeatureExtractor(preset.content(), additionalInfo=False)
-    except (pykwalify.errors.PyKwalifyException, ValueError) as error:
-        raise SettingsError(
-            "PyRadiomics refuses the preset", where=Where(file=preset.name), got=str(error).strip(), code="THR-112"
-        ) from error
-
-
-def wanted(preset: Preset) -> list[tuple[str, str, str]]:
-    """Return every (filter, feature class, feature) a preset asks for; shape once, with the original image."""
-    classes = getFeatureClasses()
-    rows = []
-    for name, chosen in preset.feature_classes.items():
-        known = classes[name].getFeatureNames()
-        features = list(chosen) if chosen else [feature for feature, deprecated in known.items() if not deprecated]
-        filters = [ORIGINAL_NAME] if name == SHAPE else [f.name for f in preset.filters]
-        rows += [(f, name, feature) for f in filters for feature in features]
-    return rows
+    engine: Engine
 
 
 def prepare(
@@ -95,9 +64,9 @@ def prepare(
     UnitError when the image is in another unit, SettingsError when no LoG scale of the preset fits its voxels.
     """
     volume.require_unit(preset.unit, f"image for preset {preset.name}")
-    volume, masks = resampled(volume, masks, preset.spacing_mm)
+    volume, masks = resampled(volume, masks, preset.preparation)
     preset.require_a_scale(volume.grid)
-    return cropped(volume, masks, preset.margin_mm, crop_above_voxels)
+    return cropped(volume, masks, preset.margin_mm(volume.grid), crop_above_voxels)
 
 
 def extract(
@@ -110,33 +79,42 @@ def extract(
 ) -> pd.DataFrame:
     """Return the features of all VOIs of an image: voi, filter, feature_class, feature, value, status.
 
-    `masks` maps names to arrays of bool (z, y, x) on the grid of `volume` (g/mL for a PET preset, HU for CT). Every
-    VOI gets all rows of the preset; where a value cannot be had it is NaN and `status` says why, else `status` is
-    `ok`. UnitError for another unit, SettingsError when no LoG scale fits the voxels or PyRadiomics refuses a key.
+    `masks` maps names to arrays of bool (z, y, x) on the grid of `volume`, which is in the unit of the preset. Every
+    VOI gets all rows of the preset; where a value cannot be had it is NaN and `status` says why, else `status` is `ok`.
+    UnitError for another unit, SettingsError when no LoG scale fits the voxels or PyRadiomics refuses a key.
     """
-    extractor = extractor_of(preset)
+    engine = Engine(preset)
+    if preset.preparation.engine == PLAIN:
+        return _plain(volume, masks, preset, engine)
     volume, masks = prepare(volume, masks, preset, crop_above_voxels)
-    # The result does not depend on it, for the filters work line by line: one job uses one thread.
-    process: Any = sitk.ProcessObject
-    process.SetGlobalDefaultNumberOfThreads(1)
-    voxels = volume.values
-    job = _Job(voxels, volume.grid, _image(voxels, volume.grid, np.float64), preset, extractor)
-    rows = wanted(preset)
+    image = itk_image(volume.values, volume.grid, np.float64)
+    job = _Job(volume.values, volume.grid, image, preset, engine)
     lines: dict[str, dict[str, Found | str]] = {name: {} for name in masks}
     vois = []
     for name, mask in masks.items():
-        ready = _ready(job, name, mask, min_voxels)
-        if isinstance(ready, str):
-            lines[name] = dict.fromkeys([SHAPE, *(f.name for f in preset.filters)], ready)
+        voi = _ready(job, name, mask, min_voxels)
+        if isinstance(voi, str):
+            lines[name] = dict.fromkeys([SHAPE, *(f.name for f in preset.filters)], voi)
         else:
-            vois.append(ready)
-            lines[name][SHAPE] = _shape(job, ready)
-    for voi, f, outcome in _by_filter(job, vois):
-        lines[voi.name][f.name] = outcome
-    return _table(rows, lines)
+            shape = engine.shape(job.image, voi.drawn.mask, voi.drawn.box)
+            lines[name] = {SHAPE: shape, **{f.name: voi.fault or "" for f in preset.filters}}
+            vois.append(voi)
+    with anchored_bins(preset.preparation.bin_anchor):
+        for voi, f, outcome in _by_filter(job, [voi for voi in vois if voi.fault is None]):
+            lines[voi.name][f.name] = outcome
+    return _table(wanted(preset), lines)
 
 
-def _table(rows: list[tuple[str, str, str]], lines: dict[str, dict[str, Found | str]]) -> pd.DataFrame:
+def _plain(volume: Volume, masks: Mapping[str, np.ndarray], preset: Preset, engine: Engine) -> pd.DataFrame:
+    """Return the features as PyRadiomics alone computes them, VOI by VOI."""
+    volume.require_unit(preset.unit, f"image for preset {preset.name}")
+    image = itk_image(volume.values, volume.grid, volume.values.dtype.type)
+    names = [SHAPE, *(f.name for f in preset.filters)]
+    found = {name: engine.alone(image, itk_image(mask, volume.grid, np.uint8)) for name, mask in masks.items()}
+    return _table(wanted(preset), {name: dict.fromkeys(names, outcome) for name, outcome in found.items()})
+
+
+def _table(rows: list[tuple[str, str, str]], lines: Mapping[str, Mapping[str, Found | str]]) -> pd.DataFrame:
     """Put values, or the reason for none, into the rows every VOI must have."""
     cells = []
     for voi, outcomes in lines.items():
@@ -151,67 +129,76 @@ def _table(rows: list[tuple[str, str, str]], lines: dict[str, dict[str, Found | 
     return pd.DataFrame(cells, columns=list(COLUMNS)).astype({"value": "float64"})
 
 
-def _image(values: np.ndarray, grid: Grid, kind: type) -> sitk.Image:
-    """Turn an array (z, y, x) into an ITK image."""
-    image: sitk.Image = sitk.GetImageFromArray(np.ascontiguousarray(values, kind))
-    place: Any = image
-    place.SetSpacing(grid.spacing_mm)
-    place.SetOrigin(grid.origin_mm)
-    place.SetDirection([float(cosine) for row in grid.direction for cosine in row])
-    return image
-
-
 def _ready(job: _Job, name: str, mask: np.ndarray, min_voxels: int) -> _Voi | str:
-    """Return a VOI ready for extraction, or the reason why it gives no features."""
-    fault = voi_fault(job.voxels[mask], min_voxels)
+    """Return a VOI ready for extraction, or the reason why it gives no features, shape neither."""
+    values = job.voxels[mask]
+    fault = size_fault(values, min_voxels)
     if fault is not None:
         return fault
-    label = _image(mask, job.grid, np.uint8)
+    zyx = ndimage.find_objects(mask.astype(np.uint8))[0]
+    fault = _shape_fault(job, mask[zyx])
+    if fault is not None:
+        return fault
+    drawn = _Region(itk_image(mask, job.grid, np.uint8), _box_xyz(zyx))
+    voi = _Voi(name, drawn, drawn, radius_mm(mask[zyx], job.grid.voxel_ml), value_fault(values))
+    if not job.preset.preparation.resegments or voi.fault is not None:
+        return voi
+    inside = mask.copy()
+    inside[mask] = counted(values, job.preset.preparation)
+    fault = voi_fault(job.voxels[inside], min_voxels)
+    if fault is not None:
+        return replace(voi, fault=f"within the range that counts: {fault}")
+    part = ndimage.find_objects(inside.astype(np.uint8))[0]
+    return replace(voi, counted=_Region(itk_image(inside, job.grid, np.uint8), _box_xyz(part)))
+
+
+def _shape_fault(job: _Job, mask: np.ndarray) -> str | None:
+    """Return why PyRadiomics takes a mask, cut to its box, for no region, or None; on the whole image that is slow."""
+    label = itk_image(mask, replace(job.grid, shape_zyx=mask.shape), np.uint8)
     try:
-        box, _ = imageoperations.checkMask(job.image, label, **job.extractor.settings)
+        job.engine.box(label, label)
     except ValueError as error:
         return str(error)
-    return _Voi(name, label, box, radius_mm(mask, job.grid.voxel_ml))
+    return None
 
 
-def _shape(job: _Job, voi: _Voi) -> Found | str:
-    """Return the shape features of a VOI, or the reason why there are none."""
-    return _guarded(lambda: job.extractor.computeShape(job.image, voi.mask, voi.box, **job.extractor.settings))
+def _box_xyz(zyx: tuple[slice, ...]) -> np.ndarray:
+    """Return first and last index along x, y and z, as PyRadiomics has it."""
+    return np.array([index for part in reversed(zyx) for index in (part.start, part.stop - 1)])
 
 
 def _by_filter(job: _Job, vois: list[_Voi]) -> Iterator[tuple[_Voi, Filter, Found | str]]:
-    """Yield the features, or the reason for none, of every VOI in every filtered image, holding one image at a time."""
-    for f in job.preset.filters:
-        sigma_mm = f.sigma_mm or 0.0
-        if f.below_voxel(job.grid):
-            yield from ((voi, f, "scale below a voxel") for voi in vois)
+    """Yield the features, or the reason for none, of every VOI in every filtered image; each filter runs once."""
+    for _, group in groupby(job.preset.filters, key=lambda f: (f.kind, f.sigma_mm)):
+        filters = list(group)
+        sigma_mm = filters[0].sigma_mm or 0.0
+        if filters[0].below_voxel(job.grid):
+            yield from ((voi, f, "scale below a voxel") for voi in vois for f in filters)
             continue
-        yield from ((voi, f, "scale above the radius of the VOI") for voi in vois if sigma_mm > voi.radius_mm)
+        too_small = [voi for voi in vois if sigma_mm > voi.radius_mm]
+        yield from ((voi, f, "scale above the radius of the VOI") for voi in too_small for f in filters)
         fitting = [voi for voi in vois if sigma_mm <= voi.radius_mm]
-        if not fitting:
-            continue
-        settings = {**job.extractor.settings, **f.settings, "sigma": [sigma_mm]}
-        filtered = list(getattr(imageoperations, f"get{f.kind}Image")(job.image, None, **settings))
-        for voi in fitting:
-            yield voi, f, _features(job, voi, f, filtered[0][0], settings) if filtered else "image too small to filter"
+        if fitting:
+            yield from _filtered(job, fitting, filters)
 
 
-def _features(job: _Job, voi: _Voi, f: Filter, filtered: sitk.Image, settings: Mapping[str, Any]) -> Found | str:
+def _filtered(job: _Job, vois: list[_Voi], filters: list[Filter]) -> Iterator[tuple[_Voi, Filter, Found | str]]:
+    """Run the filter that gives these images and yield the features of every VOI in each."""
+    missing = {f.name: f for f in filters}
+    for name, image in job.engine.filtered(job.image, filters[0]):
+        f = missing.pop(name)
+        yield from ((voi, f, _features(job, voi, f, image)) for voi in vois)
+    yield from ((voi, f, "image too small to filter") for voi in vois for f in missing.values())
+
+
+def _features(job: _Job, voi: _Voi, f: Filter, filtered: Any) -> Found | str:
     """Return the features of a VOI in a filtered image, or the reason why there are none."""
-    part, mask = imageoperations.cropToTumorMask(filtered, voi.mask, voi.box)
-    values = sitk.GetArrayViewFromImage(part)[sitk.GetArrayViewFromImage(mask) == 1]
+    part, mask, values = cut(filtered, voi.counted.mask, voi.counted.box)
     fault = voi_fault(values, 1)
     if fault is not None:
         return fault
-    if not settings.get("binCount") and np.ptp(values) / settings["binWidth"] > MAX_GREY_LEVELS:
+    settings, anchor = job.engine.settings(f), job.preset.preparation.bin_anchor
+    lowest = values.min() if anchor is None else min(anchor, values.min())
+    if not settings.get("binCount") and (values.max() - lowest) / settings["binWidth"] > MAX_GREY_LEVELS:
         return f"more than {MAX_GREY_LEVELS} grey levels"
-    return _guarded(lambda: job.extractor.computeFeatures(part, mask, f.name, **settings))
-
-
-def _guarded(compute: Callable[[], Mapping[str, Any]]) -> Found | str:
-    """Return what PyRadiomics computes as plain numbers, or its complaint, so that the other VOIs go on."""
-    try:
-        # MCC comes from eigenvalues, which may carry an imaginary part of rounding.
-        return {key: float(np.real(value)) for key, value in compute().items()}
-    except (ValueError, RuntimeError, IndexError, MemoryError, ZeroDivisionError) as error:
-        return f"PyRadiomics failed: {type(error).__name__}: {error}"
+    return job.engine.features(part, mask, f)

@@ -53,17 +53,23 @@ def label_masks(mask: Volume, label: int | None = None) -> dict[str, np.ndarray]
     return masks
 
 
-def voi_fault(values: np.ndarray, min_voxels: int) -> str | None:
-    """Return why a VOI with these image values (n,) gives no features, or None when it does."""
+def size_fault(values: np.ndarray, min_voxels: int) -> str | None:
+    """Return why a VOI with these image values (n,) is too small for any feature, or None when it is not."""
     if values.size == 0:
         return "no voxel"
-    if values.size < min_voxels:
-        return f"fewer than {min_voxels} voxels"
+    return f"fewer than {min_voxels} voxels" if values.size < min_voxels else None
+
+
+def value_fault(values: np.ndarray) -> str | None:
+    """Return why these image values (n >= 1,) give no features of intensity or texture, or None when they do."""
     if not np.isfinite(values).all():
         return "values that are not finite"
-    if np.ptp(values) == 0:
-        return "all values equal"
-    return None
+    return "all values equal" if np.ptp(values) == 0 else None
+
+
+def voi_fault(values: np.ndarray, min_voxels: int) -> str | None:
+    """Return why a VOI with these image values (n,) gives no features of intensity, or None when it does."""
+    return size_fault(values, min_voxels) or value_fault(values)
 
 
 def radius_mm(mask: np.ndarray, voxel_ml: float) -> float:

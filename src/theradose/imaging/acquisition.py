@@ -13,6 +13,7 @@ from pydicom.sequence import Sequence
 from pydicom.valuerep import DA, DT, TM
 
 from theradose.errors import DataError, UnitError, Where
+from theradose.imaging.header_text import quoted
 from theradose.imaging.plausible import require_injected
 from theradose.physics.nuclides import nuclide_table
 
@@ -79,7 +80,7 @@ def number(header: Dataset, field: str) -> float | None:
     except (TypeError, ValueError):
         found = math.nan
     if not math.isfinite(found):
-        raise DataError("header field is no number", where=Where(field=field), got=repr(value), code="THR-208")
+        raise DataError("header field is no number", where=Where(field=field), got=quoted(value), code="THR-208")
     return found
 
 
@@ -102,10 +103,9 @@ def moment_of(date: object, time: object, field: str) -> datetime | None:
     """Return date and time of the header as one moment; None when one is absent; DataError when it is malformed."""
     if not date or not time:
         return None
+    where, got = Where(field=field), quoted(time)
     if len(str(time).split(".")[0]) < 6:
-        raise DataError(
-            "time is not given to the second", where=Where(field=field), got=time, expected="HHMMSS", code="THR-209"
-        )
+        raise DataError("time is not given to the second", where=where, got=got, expected="HHMMSS", code="THR-209")
     try:
         day, clock = DA(str(date)), TM(str(time))
         if day is None or clock is None:
@@ -114,7 +114,7 @@ def moment_of(date: object, time: object, field: str) -> datetime | None:
             raise ValueError("no year of a scan")
         return datetime.combine(day, clock)
     except ValueError as error:
-        raise DataError("date or time is malformed", where=Where(field=field), got=time, code="THR-209") from error
+        raise DataError("date or time is malformed", where=where, got=got, code="THR-209") from error
 
 
 def scan_start(headers: list[Dataset]) -> datetime | None:
@@ -134,8 +134,8 @@ def _zone(header: Dataset) -> timezone | None:
     text = str(header.get("TimezoneOffsetFromUTC") or "").strip()
     found = re.fullmatch(r"([+-])(0\d|1[0-4])([0-5]\d)", text)
     if text and found is None:
-        where = Where(field="TimezoneOffsetFromUTC")
-        raise DataError("zone of the times is malformed", where=where, got=text, expected="+HHMM", code="THR-290")
+        where, got = Where(field="TimezoneOffsetFromUTC"), quoted(text)
+        raise DataError("zone of the times is malformed", where=where, got=got, expected="+HHMM", code="THR-290")
     if found is None:
         return None
     offset = timedelta(hours=int(found[2]), minutes=int(found[3]))
@@ -185,7 +185,7 @@ def injection_before(header: Dataset, reference: datetime, half_life_h: float | 
         raise DataError(
             "day of injection is not stated",
             where=Where(field="RadiopharmaceuticalStartDateTime"),
-            got=f"time of day {clock} only",
+            got=f"time of day {quoted(clock)} only",
             expected="date and time",
             remedy="give time_h in a mapping file",
             code="THR-251",
@@ -238,7 +238,7 @@ def _require_agreement(stated: datetime, clock: str) -> None:
         raise DataError(
             "two injection times disagree",
             where=Where(field="RadiopharmaceuticalStartTime"),
-            got=f"{clock} and {stated.strftime('%H%M%S')} in RadiopharmaceuticalStartDateTime",
+            got=f"{quoted(clock)} and {stated.strftime('%H%M%S')} in RadiopharmaceuticalStartDateTime",
             expected="the same time",
             code="THR-253",
         )

@@ -8,6 +8,7 @@ import numpy as np
 
 from theradose.errors import DataError, Where
 from theradose.imaging.grid import Grid
+from theradose.imaging.plausible import tracer_of
 from theradose.imaging.suv import NOT_CORRECTED, decay_reference, sidecar_number
 from theradose.imaging.volume import Volume
 from theradose.physics.decay import factor_to_scan_start
@@ -50,7 +51,7 @@ def at_scan_start(
     unclear decay reference.
     """
     image.require_unit("Bq/mL", "SPECT")
-    tracer = sidecar.get("TracerRadionuclide")
+    tracer = tracer_of(sidecar)
     if tracer != radionuclide:
         where = Where(field="TracerRadionuclide")
         raise DataError(

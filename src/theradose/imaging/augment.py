@@ -45,7 +45,7 @@ class Draw:
         try:
             return cls(**json.loads(text))
         except (TypeError, ValueError) as error:
-            raise DataError("record of a draw cannot be read", got=text, code="THR-260") from error
+            raise DataError("record of a draw cannot be read", got=text, code="THR-428") from error
 
     @property
     def moves(self) -> bool:

@@ -23,6 +23,7 @@ from theradose.imaging.dicom_slices import (
     GAP,
     axes_of,
     numbers_of,
+    on_even_steps,
     require_all_slices,
     require_one_series,
     step_mm,
@@ -30,6 +31,8 @@ from theradose.imaging.dicom_slices import (
 )
 from theradose.imaging.grid import Grid
 from theradose.imaging.volume import Volume
+from theradose.physics.nuclides import nuclide_table
+from theradose.physics.units import seconds_from_hours
 
 # What pydicom raises on damaged bytes.
 DAMAGE = (
@@ -39,6 +42,7 @@ DAMAGE = (
 UNDEFINED_LENGTH = 0xFFFFFFFF
 KINDS = ("PT", "CT", "NM")
 PHOTOPEAKS_KEV = {"Lu-177": (112.95, 208.37)}  # ICRP publication 107
+SAME_HALF_LIFE = 1e-3
 # Voxels of a file at the largest number that its bits hold: scaling to the maximum puts one there.
 CLIPPED = 3
 LONG_AGO = datetime(1900, 1, 1)
@@ -50,13 +54,15 @@ pydicom.config.settings.reading_validation_mode = pydicom.config.IGNORE
 class Series:
     """A series that was read: the image, its record, and notes on what was accepted (`WARN` before grave ones).
 
-    `injection_h` is the injection on the scanner's calendar, in hours: to compare series, never written.
+    `injection_h` is the injection on the scanner's calendar, in hours: to compare series, never written. `synthetic`
+    tells that every file says (0008,001C) that no person was imaged.
     """
 
     volume: Volume
     acquisition: Acquisition
     notes: tuple[str, ...]
     injection_h: float | None = None
+    synthetic: bool = False
 
 
 def _require_whole(header: Dataset) -> None:
@@ -116,15 +122,15 @@ def _clipped(counts: Sequence[int], n_voxels: int) -> list[str]:
     return [f"WARN {over} voxels ({100 * over / n_voxels:.2g} %) hold the largest number: clipped?"] if over else []
 
 
-def _stack(headers: list[Dataset], paths: list[Path], unit: str) -> tuple[Volume, list[str]]:
-    """Return the volume of single-frame files of one series, and notes."""
+def _stack(headers: list[Dataset], paths: list[Path], unit: str, *, resample: bool) -> tuple[Volume, list[str]]:
+    """Return the volume of single-frame files of one series, and notes; `resample` mends uneven steps."""
     axes = axes_of(numbers_of(headers[0], "ImageOrientationPatient", 6, paths[0]), paths[0])
     places = np.array([numbers_of(h, "ImagePositionPatient", 3, p) for h, p in zip(headers, paths, strict=True)])
     slices, clipped = zip(*(_pixels(h, p, 2) for h, p in zip(headers, paths, strict=True)), strict=True)
     along_mm = places @ axes[:, 2]
     order = [int(i) for i in np.argsort(along_mm, kind="stable")]
     kept, notes = without_doubles(order, along_mm, slices, paths)
-    between_mm, uneven = step_mm(along_mm[kept], [paths[i] for i in kept])
+    between_mm, uneven, mend = step_mm(along_mm[kept], [paths[i] for i in kept], resample=resample)
     ends = require_all_slices(headers, len(kept), paths[0])
     drift = (places[kept[-1]] - places[kept[0]]) @ axes[:, :2]
     if np.abs(drift).max() > between_mm * GAP:
@@ -135,6 +141,8 @@ def _stack(headers: list[Dataset], paths: list[Path], unit: str) -> tuple[Volume
         )  # fmt: skip
     rows_mm, columns_mm = numbers_of(headers[0], "PixelSpacing", 2, paths[0])
     values = np.stack([slices[i] for i in kept])
+    if mend:
+        values = on_even_steps(values, along_mm[kept], between_mm)
     notes += [*uneven, *ends, *(_clipped(clipped, values.size) if unit != "HU" else [])]
     return _volume(values, places[kept[0]], axes, (columns_mm, rows_mm, between_mm), unit), notes
 
@@ -185,6 +193,16 @@ def _windows(header: Dataset, nuclide: str | None) -> list[str]:
     return [f"WARN energy window {stated} keV holds no line of {nuclide} ({', '.join(f'{e:g}' for e in lines)} keV)"]
 
 
+def _half_life(header: Dataset, nuclide: str | None) -> list[str]:
+    """Return a warning when the header's half-life is another than that of the table, which is the one taken."""
+    stated_s = number(first(header, "RadiopharmaceuticalInformationSequence"), "RadionuclideHalfLife")
+    known = nuclide_table().get(nuclide or "")
+    if not stated_s or known is None or abs(stated_s / seconds_from_hours(known.half_life_h) - 1.0) <= SAME_HALF_LIFE:
+        return []
+    table_s = seconds_from_hours(known.half_life_h)
+    return [f"WARN half-life of {nuclide} is {stated_s:g} s in the header, {table_s:g} s in ICRP 107, which was taken"]
+
+
 def _require_supported(header: Dataset, path: Path) -> str:
     """Return the modality; DataError for enhanced multi-frame images and for kinds that are no PT, CT or NM."""
     modality = str(header.get("Modality", ""))
@@ -197,7 +215,7 @@ def _require_supported(header: Dataset, path: Path) -> str:
     )  # fmt: skip
 
 
-def _read(headers: list[Dataset], paths: list[Path], unit: str | None) -> Series:
+def _read(headers: list[Dataset], paths: list[Path], unit: str | None, *, resample: bool) -> Series:
     """Return the series of headers with pixels; errors name one of `paths`, or no file when it may be any."""
     if _require_supported(headers[0], paths[0]) == "NM":
         if len(paths) > 1:
@@ -207,17 +225,29 @@ def _read(headers: list[Dataset], paths: list[Path], unit: str | None) -> Series
         require_one_series(headers, paths)
     unit = unit_of(headers[0], unit)
     record = acquisition(headers, unit)
-    volume, notes = _frames(headers[0], paths[0], unit) if record.modality == "NM" else _stack(headers, paths, unit)
+    if record.modality == "NM":
+        volume, notes = _frames(headers[0], paths[0], unit)
+    else:
+        volume, notes = _stack(headers, paths, unit, resample=resample)
     start = scan_start(headers) if record.start_h is not None else None
     injection_h = None if start is None else (start - LONG_AGO).total_seconds() / 3600.0 - (record.start_h or 0.0)
-    return Series(volume, record, (*notes, *_windows(headers[0], record.radionuclide), *record.notes), injection_h)
+    notes += [*_windows(headers[0], record.radionuclide), *_half_life(headers[0], record.radionuclide), *record.notes]
+    synthetic = all(header.get("SyntheticData") == "YES" for header in headers)
+    return Series(volume, record, tuple(notes), injection_h, synthetic)
 
 
-def read_series(files: Sequence[Path], unit: str | None = None, names: Mapping[Path, str] | None = None) -> Series:
+def read_series(
+    files: Sequence[Path],
+    unit: str | None = None,
+    names: Mapping[Path, str] | None = None,
+    *,
+    resample_uneven: bool = False,
+) -> Series:
     """Read the files of one series as a volume (LPS mm; Bq/mL, g/mL or HU) with its acquisition record.
 
     `unit` states what NM values are when the camera writes no unit; `names` says how messages call the files (by
-    default by their own names). DataError, GeometryError or UnitError names the file; nothing else is raised.
+    default by their own names); `resample_uneven` interpolates slices at uneven steps on even ones. DataError,
+    GeometryError or UnitError names the file; nothing else is raised.
     """
     paths = sorted(files)
     if not paths:
@@ -225,7 +255,7 @@ def read_series(files: Sequence[Path], unit: str | None = None, names: Mapping[P
     shown = [Path((names or {}).get(path, path.name)) for path in paths]
     headers = [read_header(path, pixels=True, name=name.name) for path, name in zip(paths, shown, strict=True)]
     try:
-        return _read(headers, shown, unit)
+        return _read(headers, shown, unit, resample=resample_uneven)
     except TheradoseError as error:
         error.at(file=shown[0].name)
         raise

@@ -12,8 +12,11 @@ from theradose.imaging.dicom import DAMAGE, read_header
 
 IMAGES = ("PT", "NM", "CT")
 STRUCTURES = ("RTSTRUCT", "SEG")
+DOSE = "RTDOSE"
 SECONDARY = ("LOCALIZER", "MIP", "SCREEN SAVE", "PROJECTION IMAGE")
 PREAMBLE = 132
+# What the files of one patient share. Exports without names often give all patients one identifier.
+PERSON = ("PatientID", "PatientBirthDate", "PatientSex")
 
 
 @dataclass
@@ -21,7 +24,8 @@ class Found:
     """The files of a folder by what they are; `ignored` gives a reason for every file left aside.
 
     `series` maps SeriesInstanceUID to its files, `modality` to PT, NM or CT; `structures` are RTSTRUCT and SEG, whose
-    modality `kinds` tells; `people` holds the patient identifiers, to compare only; `damaged` what cannot be read, with
+    modality `kinds` tells; `doses` are RTDOSE; `burned_in` the files whose header says that text is burnt into the
+    pixels; `people` holds what headers say of a person, by field, to compare only; `damaged` what cannot be read, with
     the fault.
     """
 
@@ -29,9 +33,15 @@ class Found:
     modality: dict[str, str] = field(default_factory=dict)
     structures: list[Path] = field(default_factory=list)
     kinds: dict[Path, str] = field(default_factory=dict)
+    doses: list[Path] = field(default_factory=list)
+    burned_in: set[Path] = field(default_factory=set)
     ignored: list[tuple[Path, str]] = field(default_factory=list)
-    people: set[str] = field(default_factory=set)
+    people: dict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
     damaged: list[tuple[Path, TheradoseError]] = field(default_factory=list)
+
+    def clashes(self) -> list[str]:
+        """Return the fields in which the files differ, so that they are of more than one patient."""
+        return [name for name, stated in self.people.items() if len(stated) > 1]
 
 
 def _is_dicom(path: Path) -> bool:
@@ -64,13 +74,24 @@ def _add(found: Found, path: Path) -> None:
             raise DataError("DICOM file is damaged", where=Where(file=path.name), got="no DICM mark", code="THR-204")
         found.ignored.append((path, "no DICOM file"))
         return
-    header = read_header(path)
+    _sort(found, path, read_header(path))
+
+
+def _sort(found: Found, path: Path, header: Dataset) -> None:
+    """Put a DICOM file where its header says that it belongs."""
     reason = _why_aside(header)
-    found.people.add(str(header.get("PatientID", "")))
+    for name in PERSON:
+        stated = str(header.get(name) or "").strip().upper()
+        if stated or name == PERSON[0]:  # an empty birth date says nothing, an empty identifier is another one
+            found.people[name].add(stated)
     series = str(header.get("SeriesInstanceUID", ""))
+    if str(header.get("BurnedInAnnotation", "")).upper() == "YES":
+        found.burned_in.add(path)
     if header.get("Modality") in STRUCTURES:
         found.structures.append(path)
         found.kinds[path] = str(header.Modality)
+    elif header.get("Modality") == DOSE:
+        found.doses.append(path)
     elif reason is not None:
         found.ignored.append((path, reason))
     else:

@@ -11,6 +11,7 @@ from pydicom.dataset import Dataset
 
 from theradose.errors import DataError, GeometryError, Where
 from theradose.imaging.acquisition import number
+from theradose.imaging.header_text import quoted
 
 GAP = 1.5  # of the median step: a slice is missing
 UNEVEN = 0.05  # of the step: accepted and noted
@@ -27,8 +28,8 @@ def numbers_of(header: Dataset, field: str, count: int, path: Path) -> np.ndarra
     except (TypeError, ValueError):
         numbers = np.empty(0)
     if numbers.shape != (count,) or not np.isfinite(numbers).all():
-        where = Where(file=path.name, field=field)
-        raise DataError("header lacks geometry", where=where, got=value, expected=f"{count} numbers", code="THR-226")
+        where, got = Where(file=path.name, field=field), quoted(value)
+        raise DataError("header lacks geometry", where=where, got=got, expected=f"{count} numbers", code="THR-226")
     return numbers
 
 
@@ -82,8 +83,20 @@ def without_doubles(
     return kept, notes
 
 
-def step_mm(along_mm: np.ndarray, paths: Sequence[Path]) -> tuple[float, list[str]]:
-    """Return the distance of slices at sorted positions; DataError names the file after a gap or uneven step."""
+def on_even_steps(values: np.ndarray, along_mm: np.ndarray, step_mm: float) -> np.ndarray:
+    """Return slices (z, ...) at sorted positions (mm) as slices every `step_mm` from the first on, taken linearly."""
+    at = along_mm[0] + step_mm * np.arange(1 + round((along_mm[-1] - along_mm[0]) / step_mm))
+    below = np.clip(np.searchsorted(along_mm, at, side="right") - 1, 0, len(along_mm) - 2)
+    part = ((at - along_mm[below]) / (along_mm[below + 1] - along_mm[below])).reshape(-1, *[1] * (values.ndim - 1))
+    return np.asarray((1.0 - part) * values[below] + part * values[below + 1], values.dtype)
+
+
+def step_mm(along_mm: np.ndarray, paths: Sequence[Path], *, resample: bool = False) -> tuple[float, list[str], bool]:
+    """Return the distance of slices at sorted positions, notes, and whether they must be interpolated on even steps.
+
+    DataError names the file after a gap, GeometryError after an uneven step. With `resample` uneven steps are
+    interpolated: the distance is that of the whole number of steps, nearest the median, that ends at the last slice.
+    """
     steps = np.diff(along_mm)
     if steps.size == 0:
         raise DataError(
@@ -97,14 +110,17 @@ def step_mm(along_mm: np.ndarray, paths: Sequence[Path]) -> tuple[float, list[st
             "a slice is missing", where=where, code="THR-229", remedy="export the whole series",
             got=f"{steps[worst]:.3f} mm before {along_mm[worst + 1]:.2f} mm", expected=f"steps of {step:.3f} mm",
         )  # fmt: skip
-    if abs(steps[worst] - step) > UNEVEN * step:
-        raise GeometryError(
-            "slices are not evenly spaced", where=where, got=f"{steps[worst]:.3f} mm", expected=f"{step:.3f} mm",
-            remedy="resample it on even steps, and import it as NIfTI with a mapping file", code="THR-336",
-        )  # fmt: skip
-    mean = float((along_mm[-1] - along_mm[0]) / steps.size)
-    uneven = abs(steps[worst] - step) > SAME_POSITION_MM
-    return mean, [f"steps vary by up to {abs(steps[worst] - step):.3f} mm: accepted"] if uneven else []
+    length, off = float(along_mm[-1] - along_mm[0]), abs(steps[worst] - step)
+    if off > UNEVEN * step:
+        if not resample:
+            raise GeometryError(
+                "slices are not evenly spaced", where=where, got=f"{steps[worst]:.3f} mm", expected=f"{step:.3f} mm",
+                remedy="import with --resample-uneven, which interpolates on even steps", code="THR-336",
+            )  # fmt: skip
+        even, range_mm = length / round(length / step), f"{steps.min():.3f} to {steps.max():.3f} mm"
+        return even, [f"WARN slices are {range_mm} apart: interpolated on even steps of {even:.3f} mm"], True
+    notes = [f"steps vary by up to {off:.3f} mm: accepted"] if off > SAME_POSITION_MM else []
+    return length / steps.size, notes, False
 
 
 def require_all_slices(headers: Sequence[Dataset], found: int, path: Path) -> list[str]:

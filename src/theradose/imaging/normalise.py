@@ -3,18 +3,20 @@
 from collections.abc import Mapping
 
 import numpy as np
-from scipy import ndimage
+from scipy import ndimage, special
 
 from theradose.errors import DataError, SettingsError
 from theradose.imaging.grid import Grid
 from theradose.imaging.resample import resample, resample_labels
 from theradose.imaging.volume import Volume
+from theradose.physics.recovery import FWHM_PER_SD
 from theradose.vocabulary import QUANTITIES, VOIS
 
 MBQ_PER_GBQ = 1000.0
 SUV = QUANTITIES["suv_bw"].unit
 WINDOW = "window fraction"
 DOSE_UNIT = "Gy/GBq"
+TAILS_SD = 5.0
 SPACING_TOLERANCE = 1e-3  # relative; below it two voxel sizes are the same
 
 
@@ -58,6 +60,26 @@ def concentration_per_unit(weight_kg: float, scale_suv: float) -> float:
     125.0
     """
     return scale_suv * 1000.0 / weight_kg
+
+
+def match_resolution(image: Volume, fwhm_have_mm: float, fwhm_want_mm: float) -> Volume:
+    """Return an image smoothed by a Gaussian so that its resolution falls from one FWHM to a larger one, float32.
+
+    FWHMs of Gaussians add in quadrature. The kernel is the discrete Gaussian (Lindeberg 1990), exp(-t) I_n(t), whose
+    variance in voxels is t exactly, also where it is narrower than a voxel and a sampled Gaussian would do nothing.
+    Beyond its edges the image goes on as it ends. SettingsError when the resolution would have to rise.
+    """
+    if fwhm_want_mm < fwhm_have_mm:
+        raise SettingsError(
+            "smoothing cannot make an image sharper", got=f"{fwhm_have_mm:g} mm", expected=f"<= {fwhm_want_mm:g} mm"
+        )
+    values = image.values.astype(np.float64)
+    for axis, spacing_mm in enumerate(image.grid.spacing_zyx_mm):
+        variance = (fwhm_want_mm**2 - fwhm_have_mm**2) / (FWHM_PER_SD * spacing_mm) ** 2
+        reach = int(np.ceil(TAILS_SD * np.sqrt(variance))) + 3
+        weights = special.ive(np.abs(np.arange(-reach, reach + 1)), variance)
+        values = ndimage.correlate1d(values, weights / weights.sum(), axis=axis, mode="nearest")
+    return image.with_values(values.astype(np.float32), image.unit)
 
 
 def normalise_ct(ct: Volume, window_hu: tuple[float, float]) -> Volume:

@@ -1,6 +1,10 @@
 """Numbers that cannot be true because someone lost a unit: activity in a syringe, activity in a field of view."""
 
-from theradose.errors import UnitError, Where
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from theradose.errors import DataError, UnitError, Where
 from theradose.physics.decay import decay_factor, frame_average_factor
 
 # MBq that are given to people in clinical use; other radionuclides get the widest of these.
@@ -14,6 +18,38 @@ LOWEST_PART, HIGHEST_PART = 0.0011, 1.05
 USUAL_PART = 0.005
 # What people put in by mistake: kBq for Bq, MBq for Bq, or the reverse.
 FACTORS = {1e3: "a factor 1000 (kBq/mL or MBq?)", 1e6: "a factor 1e6 (MBq/mL or Bq?)"}
+
+# Units people mistake for those of the house, by the factor to the right one.
+OTHER_UNITS = {
+    "administered_mbq": {"Bq": 1e-6, "kBq": 1e-3, "GBq": 1e3, "MBq in a field of Bq": 1e6},
+    "weight_kg": {"g": 1e-3, "lb": 0.45359237},
+    "height_cm": {"cm in a field of m": 1e-2, "m": 1e2},
+}
+
+
+def looks_like(quantity: str, value: float, low: float, high: float) -> str:
+    """Return `the value looks like g; ` for a quantity in a unit that would put it between low and high, else nothing.
+
+    `quantity` is the name of a clinical column; nothing is converted.
+
+    >>> looks_like("administered_mbq", 7.4e9, 1000.0, 12000.0)
+    'the value looks like Bq; '
+    """
+    meant = [unit for unit, factor in OTHER_UNITS.get(quantity, {}).items() if low <= value * factor <= high]
+    return f"the value looks like {meant[0]}; " if meant else ""
+
+
+def tracer_of(sidecar: Mapping[str, Any]) -> str | None:
+    """Return the radionuclide of a sidecar, also of a list of one; None when none is stated, DataError for others."""
+    stated = sidecar.get("TracerRadionuclide")
+    one = stated[0] if isinstance(stated, list) and len(stated) == 1 else stated
+    if one is None or isinstance(one, str):
+        return one
+    raise DataError(
+        "radionuclide of the sidecar is no single name", where=Where(field="TracerRadionuclide"), code="THR-341",
+        got=f"{len(stated)} values" if isinstance(stated, list) else type(stated).__name__, expected="Lu-177, one text",
+        remedy="write one radionuclide",
+    )  # fmt: skip
 
 
 def likely_factor(ratio: float) -> str:
@@ -34,21 +70,19 @@ def require_injected(injected_mbq: float, radionuclide: str | None, where: Where
     low, high = INJECTED_MBQ.get(str(radionuclide or ""), ANY_INJECTED_MBQ)
     if low <= injected_mbq <= high:
         return injected_mbq
-    units = {"Bq": 1e-6, "kBq": 1e-3, "GBq": 1e3, "MBq in a field of Bq": 1e6}
-    meant = [unit for unit, factor in units.items() if low <= injected_mbq * factor <= high]
     raise UnitError(
         "injected activity cannot be right",
         where=where,
         got=f"{injected_mbq:g} MBq",
         expected=f"{low:g} to {high:g} MBq of {radionuclide or 'any radionuclide'}",
-        remedy=f"the value looks like {meant[0]}" if meant else "correct the header or the sidecar",
+        remedy=f"{looks_like('administered_mbq', injected_mbq, low, high)}correct the header or the sidecar",
         code="THR-212",
     )
 
 
 def require_total(total_mbq: float, expected_mbq: float, where: Where | None = None) -> float:
     """Return total / expected activity; UnitError unless the field of view holds 0.11 to 105 % of what was injected."""
-    ratio = total_mbq / expected_mbq
+    ratio = total_mbq / expected_mbq if expected_mbq > 0 else math.inf  # a wrong time leaves nothing
     if LOWEST_PART <= ratio <= HIGHEST_PART:
         return ratio
     raise UnitError(

@@ -1,9 +1,10 @@
 """Rigid registration of time points of one patient, refused when the result cannot be true.
 
 Both images are compressed by a square root, so that the body counts beside its hottest organ, and smoothed; the
-correlation of the two is then climbed from coarse to fine. The start puts the centres of activity on one another,
-because the frames of reference of two scans have nothing in common. All voxels of the reduced images are used, on one
-thread: no draw, no race.
+correlation of the two is then climbed from coarse to fine. It ends beside the truth when organs wash out differently:
+the one that stays pulls. So the last climb is that of mutual information, which allows every organ a ratio of its own.
+The start puts the centres of activity on one another, because the frames of reference of two scans have nothing in
+common. All voxels of the reduced images are used, on one thread: no draw, no race.
 """
 
 # SimpleITK has no types.
@@ -21,13 +22,14 @@ from theradose.imaging.itk import sample, to_itk
 from theradose.imaging.resample import resample_activity, resample_labels
 from theradose.imaging.volume import Volume
 
-# (working voxel mm, smoothing mm) of the levels; own choice. SPECT resolves about 10 mm, so 4 mm is fine enough to
-# place an image to a small part of its resolution.
-LEVELS_MM = ((12.0, 12.0), (6.0, 6.0), (4.0, 4.0))
+BINS = 32  # of the joint histogram of intensities
 BODY_PART_OF_PEAK = 0.005  # of the 99.9th percentile: what counts as body when images are cut to it (own choice)
 MARGIN_MM = 30.0
 ITERATIONS = 200
-FIRST_STEP_MM, LAST_STEP_MM = 4.0, 0.005
+FIRST_STEP_MM, FINAL_STEP_MM, LAST_STEP_MM = 4.0, 1.0, 0.005
+# Working voxel and smoothing mm, and first step mm, of the levels; own choice. SPECT resolves about 10 mm, so 6 mm is
+# fine enough to place an image to a small part of its resolution.
+LEVELS = ((12.0, FIRST_STEP_MM), (6.0, FIRST_STEP_MM), (6.0, FINAL_STEP_MM))
 RADIUS_MM = 150.0  # a rotation of 1/150 rad moves the skin by about 1 mm: makes rotations and shifts comparable
 
 
@@ -77,28 +79,30 @@ def _body(image: Volume) -> sitk.Image:
     return cut[low[2] : high[2], low[1] : high[1], low[0] : high[0]]
 
 
-def _reduced(image: sitk.Image, spacing_mm: float, smoothing_mm: float) -> sitk.Image:
-    """Return the image smoothed (Gaussian, FWHM mm) and sampled at about the given spacing, never finer than it is."""
-    smooth = sitk.SmoothingRecursiveGaussian(image, smoothing_mm / math.sqrt(8 * math.log(2)))
+def _reduced(image: sitk.Image, spacing_mm: float) -> sitk.Image:
+    """Return the image smoothed (Gaussian, FWHM one spacing) and sampled at about that spacing, or as it is."""
+    smooth = sitk.SmoothingRecursiveGaussian(image, spacing_mm / math.sqrt(8 * math.log(2)))
     factors = [max(1, round(spacing_mm / s)) for s in image.GetSpacing()]
     # Means over blocks: sitk.Shrink picks voxels beside the centres it states, half a voxel off for even factors.
     return sitk.BinShrink(smooth, [min(f, max(1, n // 4)) for f, n in zip(factors, image.GetSize(), strict=True)])
 
 
-def _climb(fixed: sitk.Image, moving: sitk.Image, transform: sitk.Euler3DTransform) -> float:
-    """Improve the transform in place; return the correlation reached."""
+def _climb(fixed: sitk.Image, moving: sitk.Image, transform: sitk.Euler3DTransform, step_mm: float) -> float:
+    """Improve the transform in place and return the correlation reached; the final step climbs mutual information."""
     method = sitk.ImageRegistrationMethod()
     method.SetNumberOfThreads(1)
-    method.SetMetricAsCorrelation()
     method.SetMetricSamplingStrategy(method.NONE)
     method.SetInterpolator(sitk.sitkLinear)
-    method.SetOptimizerAsRegularStepGradientDescent(
-        FIRST_STEP_MM, LAST_STEP_MM, ITERATIONS, gradientMagnitudeTolerance=1e-8
-    )
+    method.SetOptimizerAsRegularStepGradientDescent(step_mm, LAST_STEP_MM, ITERATIONS, gradientMagnitudeTolerance=1e-8)
     method.SetOptimizerScales([RADIUS_MM**2] * 3 + [1.0] * 3)
     method.SetInitialTransform(transform, inPlace=True)
+    if step_mm == FINAL_STEP_MM:
+        method.SetMetricAsMattesMutualInformation(BINS)
+    else:
+        method.SetMetricAsCorrelation()
     method.Execute(fixed, moving)
-    return math.sqrt(max(0.0, -method.GetMetricValue()))
+    method.SetMetricAsCorrelation()
+    return math.sqrt(max(0.0, -method.MetricEvaluate(fixed, moving)))
 
 
 def _matrix(transform: sitk.Euler3DTransform) -> np.ndarray:
@@ -132,9 +136,9 @@ def register_to(fixed: Volume, moving: Volume, *, max_shift_mm: float, min_overl
     transform.SetTranslation((centre_of_activity_mm(moving) - centre).tolist())
     bodies = _body(fixed), _body(moving)
     correlation = 0.0
-    for spacing_mm, smoothing_mm in LEVELS_MM:
-        still, other = (_reduced(body, spacing_mm, smoothing_mm) for body in bodies)
-        correlation = _climb(still, other, transform)
+    for spacing_mm, step_mm in LEVELS:
+        still, other = (_reduced(body, spacing_mm) for body in bodies)
+        correlation = _climb(still, other, transform, step_mm)
     matrix = _matrix(transform)
     shift = centre - (matrix @ np.append(centre, 1.0))[:3]
     rotation = Rotation.from_matrix(matrix[:3, :3].T).as_euler("xyz", degrees=True)

@@ -67,16 +67,18 @@ def resample(
     interpolation: str = "linear",
     matrix: np.ndarray = SAME_PLACE,
     outside: float = 0.0,
+    average: bool = True,
 ) -> Volume:
     """Return an image on another grid, float32 (`nearest` keeps the type of the values).
 
     `interpolation` is linear, nearest or bspline; `matrix` (4, 4) takes LPS mm of the new grid to LPS mm of the image;
-    `outside` fills what lies beyond the image. Larger voxels get the mean over sub-voxels, except with nearest.
+    `outside` fills what lies beyond the image. Larger voxels get the mean over sub-voxels, except with nearest; without
+    `average` they get the value at their centre, as IBSI has it.
     """
     if interpolation == "nearest":
         values = sample(to_itk(image.values, image.grid), grid, matrix, INTERPOLATORS["nearest"], outside)
         return Volume(values.astype(image.values.dtype), grid, image.unit)
-    parts = _parts(image.grid, grid, matrix)
+    parts = _parts(image.grid, grid, matrix) if average else (1, 1, 1)
     fine = sample(to_itk(image.values, image.grid), _finer(grid, parts), matrix, INTERPOLATORS[interpolation], outside)
     return Volume(_means(fine, parts), grid, image.unit)
 
@@ -149,10 +151,11 @@ def _cut(grid: Grid, box: tuple[slice, ...]) -> Grid:
     return Grid((nz, ny, nx), grid.spacing_mm, (float(x), float(y), float(z)), grid.direction)
 
 
-def resample_labels(mask: Volume, grid: Grid, *, matrix: np.ndarray = SAME_PLACE) -> Volume:
+def resample_labels(mask: Volume, grid: Grid, *, matrix: np.ndarray = SAME_PLACE, average: bool = True) -> Volume:
     """Return a label mask on another grid: a voxel gets the label that fills at least half of it, else 0.
 
-    `matrix` as in `resample`. Where two labels fill one half each, the larger number wins (lesions lie in organs).
+    `matrix` and `average` as in `resample`. Where two labels fill one half each, the larger number wins (lesions lie
+    in organs).
     """
     labels = mask.require_unit("label", "mask").values
     result = np.zeros(grid.shape_zyx, labels.dtype)
@@ -162,7 +165,9 @@ def resample_labels(mask: Volume, grid: Grid, *, matrix: np.ndarray = SAME_PLACE
         box = _box(grid, mask.grid, matrix, tuple(slice(int(i.min()), int(i.max()) + 1) for i in np.nonzero(one)))
         if any(s.start >= s.stop for s in box):
             continue
-        part = resample(Volume(one.astype(np.float32), mask.grid, "1"), _cut(grid, box), matrix=matrix).values
+        part = resample(
+            Volume(one.astype(np.float32), mask.grid, "1"), _cut(grid, box), matrix=matrix, average=average
+        ).values
         wins = part >= most[box]
         result[box][wins] = label
         most[box][wins] = part[wins]

@@ -18,6 +18,11 @@ from theradose.imaging.volume import Volume
 STEPS = 2**32
 RT_PLAN = "1.2.840.10008.5.1.4.1.1.481.5"
 SAME_STEP = 1e-3  # of the distance of frames: larger differences are no regular grid
+# What DICOM allows in DoseSummationType; anything else might be free text.
+SUMMATIONS = (
+    "PLAN", "MULTI_PLAN", "PLAN_OVERVIEW", "FRACTION", "BEAM", "BRACHY", "FRACTION_SESSION", "BEAM_SESSION",
+    "BRACHY_SESSION", "CONTROL_POINT", "RECORD",
+)  # fmt: skip
 EXPECTED = {"Modality": "RTDOSE", "DoseUnits": "GY", "DoseType": "PHYSICAL"}
 
 
@@ -82,6 +87,13 @@ def _grid(made: Dataset, where: Where) -> tuple[Grid, int]:
     direction = tuple((float(a), float(b), float(c)) for a, b, c in np.round(np.column_stack([*axes, normal]), 7) + 0.0)
     shape = (len(along), int(made.Rows), int(made.Columns))
     return Grid(shape, (columns_mm, rows_mm, abs(step)), (float(x), float(y), float(z)), direction), int(np.sign(step))
+
+
+def summation_of(path: Path) -> tuple[str, bool]:
+    """Return what an RTDOSE sums up (`PLAN`, `not stated`), and whether it says that no person was imaged."""
+    made = read_header(path)
+    stated = str(made.get("DoseSummationType", ""))
+    return stated if stated in SUMMATIONS else "not stated", made.get("SyntheticData") == "YES"
 
 
 def read_rtdose(path: Path) -> Volume:

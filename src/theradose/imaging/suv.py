@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from theradose.errors import DataError, UnitError, Where
-from theradose.imaging.plausible import require_injected
+from theradose.imaging.plausible import require_injected, tracer_of
 from theradose.imaging.volume import Volume
 from theradose.physics.decay import decay_factor, factor_to_scan_start
 from theradose.physics.nuclides import nuclide
@@ -37,7 +37,7 @@ def injected_mbq(sidecar: Mapping[str, Any]) -> float:
     except KeyError as error:
         field = Where(field="InjectedRadioactivityUnits")
         raise UnitError("unit of activity is unknown", where=field, got=unit, expected="Bq, kBq, MBq or GBq") from error
-    return require_injected(activity, sidecar.get("TracerRadionuclide"), where)
+    return require_injected(activity, tracer_of(sidecar), where)
 
 
 def decay_reference(sidecar: Mapping[str, Any]) -> str:
@@ -60,7 +60,7 @@ def expected_activity_mbq(sidecar: Mapping[str, Any], administered_mbq: float) -
 
     In the image's own reading: decay-corrected to the administration, at the start of the scan, or mean of the frame.
     """
-    half_life_h = nuclide(str(sidecar.get("TracerRadionuclide"))).half_life_h
+    half_life_h = nuclide(str(tracer_of(sidecar))).half_life_h
     start_h = hours_from_seconds(sidecar_number(sidecar, "FrameTimesStart"))
     reference = decay_reference(sidecar)
     duration_h = None

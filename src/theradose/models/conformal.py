@@ -44,7 +44,7 @@ def half_width(residuals: np.ndarray, level: float) -> float:
             got=f"{n} out-of-fold residuals",
             expected=f"at least {smallest_n(level)} for {level:.0%}",
             remedy="train on more patients, or ask for a lower coverage",
-            code="THR-243",
+            code="THR-423",
         )
     return float(np.sort(np.abs(residuals))[rank(n, level) - 1])
 

@@ -7,8 +7,8 @@ import numpy as np
 import pandas as pd
 
 from theradose.errors import LeakageError, SettingsError, Where
+from theradose.experiment_sections import ExperimentSettings
 from theradose.models.image_examples import ImageExamples, load_examples, subset
-from theradose.sections import ExperimentSettings
 from theradose.tables import SPLITS, read_table
 
 __all__ = ["ALL", "calibrate", "card", "load", "score", "subset"]
@@ -24,12 +24,13 @@ def load(
     labels: Path | None = None,
     pairs: Path | None,
     settings: ExperimentSettings,
+    stability: Path | None = None,
 ) -> dict[str, ImageExamples]:
     """Read the pairs of slices (folder `pairs`) as the one part `all`; the other tables are not used.
 
     SettingsError without a folder; LeakageError when a pair's partition is not the one `splits` gives its patient.
     """
-    del covariates, covariate_manifest, labels
+    del covariates, covariate_manifest, labels, stability
     if pairs is None:
         raise SettingsError(
             "a dose_map experiment needs image pairs",

@@ -10,6 +10,7 @@ import pandas as pd
 
 from theradose.errors import DataError, LeakageError, SettingsError, Where
 from theradose.tables import COVARIATE_MANIFEST, COVARIATES, ORGAN_DOSE, SPLITS, read_table
+from theradose.vocabulary import IMPOSSIBLE
 
 SUV, WEIGHT, VOLUME = "physics.pet_suv_mean", "physics.weight_kg", "physics.volume_ml"
 NEEDED = (SUV, WEIGHT)
@@ -21,7 +22,7 @@ class OrganExamples:
     """Patients with one organ: `covariates` (n rows, named columns, missing values NaN), `dose` (n,) Gy/GBq.
 
     `dose` is NaN for patients whose dose is to be predicted. `left_out` says of every patient that cannot be
-    an example why not.
+    an example why not. `centres` names the centre of each; it is no covariate, but features may be harmonised by it.
     """
 
     organ: str
@@ -30,6 +31,7 @@ class OrganExamples:
     covariates: pd.DataFrame
     dose: np.ndarray
     left_out: dict[str, str] = field(default_factory=dict)
+    centres: Sequence[str] = ()
 
     def __len__(self) -> int:
         return len(self.patients)
@@ -42,7 +44,7 @@ class OrganExamples:
     def column(self, name: str) -> np.ndarray:
         """Return one covariate as float, (n,); DataError when there is no such column."""
         if name not in self.covariates:
-            raise DataError("covariate is missing", where=Where(voi=self.organ, field=name), code="THR-241")
+            raise DataError("covariate is missing", where=Where(voi=self.organ, field=name), code="THR-421")
         return self.covariates[name].to_numpy(float)
 
 
@@ -56,6 +58,7 @@ def subset(examples: OrganExamples, patients: Collection[str]) -> OrganExamples:
         examples.covariates.iloc[chosen].reset_index(drop=True),
         examples.dose[chosen],
         {p: why for p, why in examples.left_out.items() if p in patients},
+        [examples.centres[i] for i in chosen] if len(examples.centres) else (),
     )
 
 
@@ -79,8 +82,9 @@ def allowed_columns(manifest: pd.DataFrame, patterns: Sequence[str]) -> list[str
 
 
 def first_doses(labels: pd.DataFrame) -> pd.DataFrame:
-    """Return the dose per activity (Gy/GBq) of every patient and organ in the first cycle that has one."""
-    organs = labels[labels["level"] == "organ"].sort_values("cycle", kind="stable")
+    """Return the dose per activity (Gy/GBq) of every patient and organ in the first cycle that has a possible one."""
+    impossible = [bool(set(IMPOSSIBLE) & set(str(flags).split(";"))) for flags in labels["flags"]]
+    organs = labels[(labels["level"] == "organ") & ~np.array(impossible, bool)].sort_values("cycle", kind="stable")
     return organs.groupby(["patient", "voi"], as_index=False)[["dose_gy_per_gbq"]].first()
 
 
@@ -101,10 +105,11 @@ def examples_of(
 
     DataError when covariates lack a column or no patient is left.
     """
-    rows = covariates[covariates["voi"] == organ].merge(splits[["patient", "partition"]], on="patient")
+    rows = covariates[covariates["voi"] == organ].drop(columns="centre", errors="ignore")
+    rows = rows.merge(splits[["patient", "partition", "centre"]], on="patient")
     missing = [c for c in (*NEEDED, *columns) if c not in rows]
     if missing:
-        raise DataError("covariates lack columns", where=Where(voi=organ), got=missing[:5], code="THR-241")
+        raise DataError("covariates lack columns", where=Where(voi=organ), got=missing[:5], code="THR-421")
     rows = rows.sort_values("patient", ignore_index=True)
     known = doses[doses["voi"] == organ].set_index("patient")["dose_gy_per_gbq"].to_dict()
     dose = np.array([known.get(patient, np.nan) for patient in rows["patient"]], float)
@@ -113,10 +118,11 @@ def examples_of(
     good = np.array([not reason for reason in reasons], bool)
     left_out = {p: reason for p, reason in zip(rows["patient"], reasons, strict=True) if reason}
     if not good.any():
-        raise DataError("no patient has this organ", where=Where(voi=organ), got=left_out, code="THR-242")
+        raise DataError("no patient has this organ", where=Where(voi=organ), got=left_out, code="THR-422")
     kept = rows[good].reset_index(drop=True)
     numbers = kept[list(columns)].astype("float64").replace([np.inf, -np.inf], np.nan)
-    return OrganExamples(organ, list(kept["patient"]), list(kept["partition"]), numbers, dose[good], left_out)
+    who, partitions, centres = (list(kept[name]) for name in ("patient", "partition", "centre"))
+    return OrganExamples(organ, who, partitions, numbers, dose[good], left_out, centres)
 
 
 def load_organs(
@@ -127,10 +133,12 @@ def load_organs(
     labels: Path,
     organs: Sequence[str],
     patterns: Sequence[str],
+    without: Collection[str] = (),
 ) -> dict[str, OrganExamples]:
-    """Read the tables and return the examples of each organ, patients in alphabetical order."""
+    """Return the examples of each organ, patients in alphabetical order; the columns `without` are not offered."""
     table = read_table(covariates, COVARIATES)
-    columns = allowed_columns(read_table(covariate_manifest, COVARIATE_MANIFEST), patterns)
+    allowed = allowed_columns(read_table(covariate_manifest, COVARIATE_MANIFEST), patterns)
+    columns = [column for column in allowed if column not in without]
     doses = first_doses(read_table(labels, ORGAN_DOSE))
     who = read_table(splits, SPLITS)
     return {organ: examples_of(organ, table, doses, who, columns) for organ in organs}

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from theradose.errors import DataError
+from theradose.errors import DataError, LeakageError, Where
 from theradose.models.predictors import Predictor, TrainingPlan
 
 TRAIN = "train"
@@ -48,7 +48,8 @@ def out_of_fold(
 ) -> np.ndarray:
     """Return the prediction of each training example by a fit on the other folds, (n, ...), in the order of `examples`.
 
-    DataError when a fold has nobody left to learn from, or an example is in no fold.
+    DataError when a fold has nobody left to learn from, or an example is in no fold; LeakageError when a patient is on
+    both sides of one.
     """
     found: np.ndarray | None = None
     missing = np.ones(len(examples.patients), bool)
@@ -57,6 +58,11 @@ def out_of_fold(
         if not where.any():
             continue
         own = subset(examples, learning)
+        both = sorted(set(own.patients) & set(held))
+        if both:
+            raise LeakageError(
+                "a patient is learned from and predicted in one fold", where=Where(patient=both[0]), got=both
+            )
         if len(own.patients) == 0:
             raise DataError("nobody is left to learn from in a fold", got=f"{len(set(examples.patients))} patients")
         model = predictor(**parameters)

@@ -5,10 +5,9 @@ from typing import Any, ClassVar
 
 import numpy as np
 from sklearn.linear_model import Ridge
-from sklearn.pipeline import Pipeline
 
 from theradose.models.baselines import log_uptake_per_weight
-from theradose.models.columns import Columns, preparation
+from theradose.models.columns import Columns, learned
 from theradose.models.examples import OrganExamples
 from theradose.models.predictors import FloatRange, History, IntRange, OnEpoch, Predictor, Range, TrainingPlan
 
@@ -26,30 +25,26 @@ class RidgeDose(Predictor):
         return np.zeros(len(examples))
 
     def _fit(self, examples: Any, *, seed: int, training: TrainingPlan, on_epoch: OnEpoch | None) -> History:
-        del seed, training, on_epoch
+        del seed, on_epoch
         target = examples.log_dose - self.offset(examples)
-        chain = Pipeline([("prepare", preparation(self.parameters["k"])), ("ridge", Ridge(self.parameters["alpha"]))])
-        names = list(examples.covariates.columns)
-        chosen = chain["prepare"].fit_transform(examples.covariates.to_numpy(float), target)
-        self.columns = Columns.of(chain["prepare"], names)
+        self.columns, chosen = learned(examples, target, self.parameters["k"], training)
         # scikit-learn refuses a matrix without columns: when nothing varies, the mean is all there is to learn.
         if chosen.shape[1]:
-            chain["ridge"].fit(chosen, target)
-            self.slope, self.intercept = chain["ridge"].coef_, np.array([chain["ridge"].intercept_])
+            ridge = Ridge(self.parameters["alpha"]).fit(chosen, target)
+            self.slope, self.intercept = ridge.coef_, np.array([ridge.intercept_])
         else:
             self.slope, self.intercept = np.zeros(0), np.array([target.mean()])
         return []
 
     def _predict(self, examples: Any) -> np.ndarray:
-        raw = np.stack([examples.column(name) for name in self.columns.names], axis=1) if self.columns.names else None
-        x = np.zeros((len(examples), 0)) if raw is None else self.columns.apply(raw)
+        x = self.columns.prepare(examples)
         return np.asarray(self.offset(examples) + self.intercept[0] + (x * self.slope).sum(axis=1))
 
     def _arrays(self) -> dict[str, np.ndarray]:
         return {**self.columns.tensors(), "slope": self.slope, "intercept": self.intercept}
 
     def _notes(self) -> dict[str, Any]:
-        return {"columns": list(self.columns.names)} if self.is_fitted else {}
+        return self.columns.notes() if self.is_fitted else {}
 
     def _restore(self, state: Mapping[str, Any], tensors: Mapping[str, np.ndarray]) -> None:
         self.columns = Columns.restore(state, tensors)

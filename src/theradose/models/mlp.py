@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 import numpy as np
 from torch import nn
 
-from theradose.models.columns import Columns, preparation
+from theradose.models.columns import Columns, learned
 from theradose.models.examples import OrganExamples, subset
 from theradose.models.networks import NETWORKS, initialise
 from theradose.models.predictors import Choice, FloatRange, History, IntRange, OnEpoch, Predictor, Range, TrainingPlan
@@ -36,9 +36,7 @@ class MlpDose(Predictor):
         prepare_torch(seed)
         learning, watching = held_back(examples, seed)
         # Columns and scale come from the patients learned from alone: those who watch must not choose.
-        chain = preparation(self.parameters["k"])
-        chain.fit(learning.covariates.to_numpy(float), learning.log_dose)
-        self.columns = Columns.of(chain, list(examples.covariates.columns))
+        self.columns, _ = learned(learning, learning.log_dose, self.parameters["k"], training)
         self.scale = np.array([learning.log_dose.mean(), max(float(learning.log_dose.std()), 1e-6)])
         self.network = initialise(self._build(), "default", seed)
         return fit_network(
@@ -60,9 +58,7 @@ class MlpDose(Predictor):
 
     def _inputs(self, examples: OrganExamples) -> Inputs:
         """Return the prepared columns and a column of ones, so that a network without columns still learns a mean."""
-        raw = [examples.column(name) for name in self.columns.names]
-        x = self.columns.apply(np.stack(raw, axis=1)) if raw else np.zeros((len(examples), 0))
-        return (as_tensor(np.column_stack([x, np.ones(len(examples))])),)
+        return (as_tensor(np.column_stack([self.columns.prepare(examples), np.ones(len(examples))])),)
 
     def _target(self, examples: OrganExamples) -> np.ndarray:
         return np.asarray((examples.log_dose - self.scale[0]) / self.scale[1])[:, None]
@@ -76,7 +72,7 @@ class MlpDose(Predictor):
         return {**self.columns.tensors(), **weights, "scale": self.scale}
 
     def _notes(self) -> dict[str, Any]:
-        return {"columns": list(self.columns.names)} if self.is_fitted else {}
+        return self.columns.notes() if self.is_fitted else {}
 
     def _restore(self, state: Mapping[str, Any], tensors: Mapping[str, np.ndarray]) -> None:
         self.columns = Columns.restore(state, tensors)

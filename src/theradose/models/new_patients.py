@@ -37,14 +37,20 @@ def _missing(trained: Trained, organ: str, values: dict[str, float]) -> list[str
     return [f"{len(gone)} of {len(used)} inputs are missing"] if len(gone) > MISSING_ABOVE * len(used) else []
 
 
-def _one(trained: Trained, organ: str, patient: str, row: dict[Hashable, float]) -> dict[str, Any]:
+def _new_centre(trained: Trained, organ: str, centre: str) -> list[str]:
+    """Return a reason when features were harmonised and the patient's centre was not among those learned from."""
+    known = trained.predictors[organ].state().get("centres")
+    return [] if not known or centre in known else [f"centre {centre or 'unknown'} is new: features not harmonised"]
+
+
+def _one(trained: Trained, organ: str, patient: str, row: dict[Hashable, float], centre: str) -> dict[str, Any]:
     """Predict one organ of one patient; without PET uptake or weight the number is missing and the reason says so."""
     empty = dict.fromkeys(COLUMNS[2:6], np.nan)
     refused = why_not(row, np.nan, labelled=False)
     if refused:
         return {"patient": patient, "voi": organ, **empty, "reasons": [refused]}
     numbers = pd.DataFrame([row], dtype=float)
-    examples = OrganExamples(organ, [patient], [TEST], numbers, np.array([np.nan]))
+    examples = OrganExamples(organ, [patient], [TEST], numbers, np.array([np.nan]), centres=[centre])
     log_dose = trained.predictors[organ].predict(examples)
     doses = natural(log_dose, trained.calibration[organ][RESIDUALS], trained.card["interval"])
     found = dict(
@@ -52,6 +58,7 @@ def _one(trained: Trained, organ: str, patient: str, row: dict[Hashable, float])
     )
     values = {str(name): float(value) for name, value in row.items()}
     reasons = outside(values, trained.card["parts"][organ]["ranges"]) + _missing(trained, organ, values)
+    reasons += _new_centre(trained, organ, centre)
     return {"patient": patient, "voi": organ, **found, "reasons": reasons}
 
 
@@ -59,8 +66,9 @@ def predict_new(trained: Trained, covariates: pd.DataFrame) -> pd.DataFrame:
     """Return one row for each organ of the model and each patient of a covariate table.
 
     Doses are in Gy/GBq: the point that lowers MAPE, the median, and the interval (NaN when it would be infinite).
-    `reasons` lists why a prediction should not be trusted: a key input outside the training range, most inputs missing.
-    Columns the model does not use are ignored, columns it uses and does not find count as missing.
+    `reasons` lists why a prediction should not be trusted: a key input outside the training range, most inputs missing,
+    a centre that features could not be harmonised for (column `centre`, if there is one). Columns the model does not
+    use are ignored, columns it uses and does not find count as missing.
     """
     require_organ_dose(trained)
     columns = input_columns(trained)
@@ -68,8 +76,10 @@ def predict_new(trained: Trained, covariates: pd.DataFrame) -> pd.DataFrame:
     table[columns] = table[columns].astype("float64").replace([np.inf, -np.inf], np.nan)
     known = dict(zip(zip(table["patient"], table["voi"], strict=True), table[columns].to_dict("records"), strict=True))
     nothing: dict[Hashable, float] = dict.fromkeys(columns, np.nan)
+    given = covariates.get("centre", pd.Series("", covariates.index))
+    centres = dict(zip(covariates["patient"], given, strict=True))
     rows = [
-        _one(trained, organ, patient, known.get((patient, organ), nothing))
+        _one(trained, organ, patient, known.get((patient, organ), nothing), str(centres[patient]))
         for patient in dict.fromkeys(table["patient"])
         for organ in trained.predictors
     ]

@@ -7,10 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from theradose.errors import SettingsError
+from theradose.errors import SettingsError, Where
+from theradose.experiment_sections import ExperimentSettings
+from theradose.features.selection import unstable_columns
 from theradose.models.conformal import half_width_or_nan, log_spread, lowest_mape
 from theradose.models.examples import SUV, VOLUME, WEIGHT, OrganExamples, load_organs, subset
-from theradose.sections import ExperimentSettings
+from theradose.tables import STABILITY, read_table
 
 __all__ = ["Doses", "calibrate", "card", "load", "natural", "outside", "score", "subset"]
 
@@ -28,6 +30,7 @@ def load(
     labels: Path | None,
     pairs: Path | None,
     settings: ExperimentSettings,
+    stability: Path | None = None,
 ) -> dict[str, OrganExamples]:
     """Read the examples of each organ of an experiment; SettingsError when a table is not given."""
     del pairs
@@ -36,6 +39,14 @@ def load(
             "an organ_dose experiment needs covariates, their manifest and labels",
             got={"covariates": covariates, "covariate_manifest": covariate_manifest, "labels": labels},
         )
+    bound = None if settings.selection is None else settings.selection.stability
+    if bound is not None and stability is None:
+        raise SettingsError(
+            "selection.stability needs a study of stability",
+            where=Where(field=settings.name),
+            remedy="set radiomics.stability.patients of the study above 0, or leave selection.stability out",
+        )
+    without = () if bound is None or stability is None else unstable_columns(read_table(stability, STABILITY), bound)
     return load_organs(
         splits=splits,
         covariates=covariates,
@@ -43,6 +54,7 @@ def load(
         labels=labels,
         organs=settings.organs,
         patterns=settings.features,
+        without=without,
     )
 
 

@@ -8,8 +8,10 @@ from typing import Any, ClassVar, Protocol, Self
 import numpy as np
 
 from theradose.errors import DataError, LeakageError, SettingsError, Where
+from theradose.experiment_sections import ExperimentSettings, HarmoniseSettings, SelectionSettings
 
 TEST = "test"
+AS_THEY_ARE = HarmoniseSettings()
 
 
 @dataclass(frozen=True)
@@ -41,11 +43,23 @@ Range = FloatRange | IntRange | Choice
 
 @dataclass(frozen=True)
 class TrainingPlan:
-    """How long a network is trained: epochs at most, epochs without gain before it stops, examples a step."""
+    """What an experiment asks of every fit, whatever the predictor.
+
+    How long a network is trained (epochs at most, epochs without gain before it stops, examples a step), and what is
+    done to columns before anything is learned from them.
+    """
 
     epochs: int = 200
     patience: int = 30
     batch_size: int = 32
+    harmonise: HarmoniseSettings = AS_THEY_ARE
+    selection: SelectionSettings | None = None
+
+    @classmethod
+    def of(cls, settings: ExperimentSettings) -> Self:
+        """Return the plan of an experiment."""
+        training = settings.training
+        return cls(training.epochs, training.patience, training.batch_size, settings.harmonise, settings.selection)
 
 
 class Examples(Protocol):
@@ -127,7 +141,7 @@ class Predictor(ABC):
 
     def _require_fitted(self) -> None:
         if not self.is_fitted:
-            raise DataError(f"predictor {self.name} is not fitted", remedy="call fit or restore first", code="THR-240")
+            raise DataError(f"predictor {self.name} is not fitted", remedy="call fit or restore first", code="THR-420")
 
     @abstractmethod
     def _fit(self, examples: Any, *, seed: int, training: TrainingPlan, on_epoch: OnEpoch | None) -> History: ...

@@ -138,7 +138,7 @@ def _require_finite(epoch: int, losses: dict[str, float]) -> None:
             "training has run away: the loss is no number",
             got=f"{losses} in epoch {epoch}",
             remedy="lower the learning rate, or look for empty or infinite values in the inputs",
-            code="THR-250",
+            code="THR-425",
         )
 
 
@@ -159,5 +159,5 @@ def from_arrays(network: nn.Module, arrays: Mapping[str, np.ndarray]) -> nn.Modu
     try:
         network.load_state_dict({name: torch.from_numpy(np.array(value)) for name, value in arrays.items()})
     except RuntimeError as error:
-        raise DataError("stored weights do not fit the network", got=error, code="THR-252") from error
+        raise DataError("stored weights do not fit the network", got=error, code="THR-427") from error
     return network

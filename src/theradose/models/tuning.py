@@ -131,7 +131,7 @@ def best(rows: list[TrialRow]) -> TrialRow:
     """Return the trial with the lowest score, the earliest of equals; DataError when none was completed."""
     complete = [row for row in rows if row.value is not None]
     if not complete:
-        raise DataError("no trial could be completed", got=[row.reason for row in rows], code="THR-251")
+        raise DataError("no trial could be completed", got=[row.reason for row in rows], code="THR-426")
     return min(complete, key=lambda row: (row.value, row.number))
 
 

@@ -1,18 +1,20 @@
 """What the workflow knows about a study before it draws its graph: settings, places, and which parts there are."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from theradose.errors import SettingsError, Where
-from theradose.provenance import SRC, code_digest, write_json
-from theradose.sections import CohortSettings, ExperimentSettings, StudySettings
-from theradose.settings import load_experiment, parse_settings
+from theradose.errors import SettingsError, Where, storage_error
+from theradose.experiment_sections import ExperimentSettings
+from theradose.provenance import SRC, code_digest, write_atomically, write_json
+from theradose.sections import CohortSettings, RadiomicsSettings, StabilitySettings, StudySettings
+from theradose.settings import EXPERIMENTS, load_experiment, organs_learned, parse_settings
 
-EXPERIMENTS, PRESETS = Path("config/experiments"), Path("config/radiomics")
+PRESETS = Path("config/radiomics")
 MODEL_FILES = ("model.json", "weights.safetensors")
+WRITE_TEST = ".write-test"
 
 
 @dataclass(frozen=True)
@@ -76,6 +78,22 @@ class Plan:
         return self.study.cohort.model_copy(update={"exclude": ()})
 
     @property
+    def organs(self) -> tuple[str, ...]:
+        """The organs whose doses the experiments learn, each once."""
+        return organs_learned(self.experiments.values())
+
+    @property
+    def features_made(self) -> RadiomicsSettings:
+        """The settings that make features; asking how stable they are makes none anew."""
+        return self.study.radiomics.model_copy(update={"stability": StabilitySettings()})
+
+    @property
+    def stability(self) -> list[str]:
+        """The table of the stability of features, none when the study does not ask for it or has no PET."""
+        asked = self.study.radiomics.stability.patients > 0 and "pet" in self.study.radiomics.presets
+        return [f"{self.results}/features/stability.tsv"] if asked else []
+
+    @property
     def chunks(self) -> list[int]:
         """The numbers of the jobs that share the patients."""
         return list(range(self.study.workflow.chunks))
@@ -98,6 +116,17 @@ class Plan:
     def kinds(self, kind: str) -> list[str]:
         """Return the experiments of one kind."""
         return [name for name, one in self.experiments.items() if one.kind == kind]
+
+    def require_writable(self) -> None:
+        """Write a megabyte wherever this study writes and remove it; StorageError when the system refuses."""
+        own = (self.data, self.truth) if self.virtual else ()
+        for folder in (*own, self.results, self.models, Path(self.metrics).parent):
+            probe = Path(folder) / WRITE_TEST
+            try:
+                write_atomically(probe, bytes(2**20))
+                probe.unlink()
+            except OSError as error:
+                raise storage_error(error) from error
 
     def record(self) -> None:
         """Write the settings with all defaults filled in to `study.json`, where other studies find them."""
@@ -160,9 +189,13 @@ def _check_owner(plan: Plan, results: Path) -> None:
             )
 
 
-def load_plan(config: Mapping[str, Any], root: Path = Path()) -> Plan:
-    """Return the plan of a study; SettingsError when settings are wrong or would collide with another study's."""
-    study = parse_settings(StudySettings, config, f"configuration of study {config.get('study', '(unnamed)')}")
+def load_plan(config: Mapping[str, Any], root: Path = Path(), sources: Sequence[Path] = ()) -> Plan:
+    """Return the plan of a study; SettingsError when settings are wrong or would collide with another study's.
+
+    `sources` are the YAML files that made `config`, for the lines of faults.
+    """
+    name = f"configuration of study {config.get('study', '(unnamed)')}"
+    study = parse_settings(StudySettings, config, name, sources)
     experiments = {name: load_experiment(root / EXPERIMENTS, name) for name in study.experiments}
     plan = Plan(study, experiments)
     _check_parts(plan)

@@ -45,11 +45,11 @@ def model_digest(folder: Path) -> str:
 
 
 def input_example(folder: Path, covariates: pd.DataFrame) -> pd.DataFrame:
-    """Return the rows of the first patient as the model reads them, numbers as floats."""
+    """Return rows as the model reads them, a VOI each: the medians of all patients, since no patient leaves with it."""
     columns = input_columns(load_model(folder))
-    rows = covariates[covariates["patient"] == covariates["patient"].min()]
-    rows = rows.reindex(columns=["patient", "voi", *columns])
-    example: pd.DataFrame = rows.astype(dict.fromkeys(columns, "float64")).reset_index(drop=True)
+    numbers = covariates.reindex(columns=["voi", *columns]).astype(dict.fromkeys(columns, "float64"))
+    example: pd.DataFrame = numbers.groupby("voi", as_index=False).median()
+    example.insert(0, "patient", "example")
     return example
 
 

@@ -17,6 +17,8 @@ from theradose.provenance import git_commit, sha256_file, write_json
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 os.environ.setdefault("DO_NOT_TRACK", "true")
 os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+# MLflow tags what it logs with the account's name and the path of the program; a model that is passed on tells neither.
+os.environ.setdefault("MLFLOW_RUN_CONTEXT", '{"mlflow.user": "theradose", "mlflow.source.name": "theradose"}')
 
 from mlflow import MlflowClient
 from mlflow.entities import Metric, Param, RunTag, ViewType

@@ -1,9 +1,10 @@
-"""Join radiomics and the clinical table into one covariate table with a manifest of every column."""
+"""Join radiomics and the clinical table into one covariate table, with a manifest and a dictionary of every column."""
 
 from argparse import Namespace
 
 from theradose.cohort.layout import Dataset
 from theradose.features.covariates import assemble, pre_therapy_columns
+from theradose.features.dictionary import DICTIONARY, covariates_dictionary, features_dictionary
 from theradose.provenance import write_provenance
 from theradose.sections import RadiomicsSettings
 from theradose.settings import from_json
@@ -12,7 +13,10 @@ from theradose.tables import COVARIATE_MANIFEST, COVARIATES, FEATURES, PATIENTS,
 
 
 def run(chosen: Namespace) -> None:
-    """Read features, participants and their status; write covariates.tsv and covariate_manifest.tsv into a folder."""
+    """Read features, participants and their status; write covariates.tsv and covariate_manifest.tsv into a folder.
+
+    A dictionary of its columns stands beside each table, features and covariates.
+    """
     settings = from_json(RadiomicsSettings, chosen.settings)
     features = read_table(chosen.features, FEATURES)
     status = read_table(chosen.patients, PATIENTS)
@@ -22,6 +26,9 @@ def run(chosen: Namespace) -> None:
     table, manifest = assemble(features, participants, usable, settings.organs)
     write_table(table, chosen.out / "covariates.tsv", COVARIATES)
     write_table(manifest, chosen.out / "covariate_manifest.tsv", COVARIATE_MANIFEST)
+    beside = chosen.features.with_name(f"{chosen.features.stem}.dictionary.tsv")
+    write_table(features_dictionary(features), beside, DICTIONARY)
+    write_table(covariates_dictionary(manifest), chosen.out / "covariates.dictionary.tsv", DICTIONARY)
     inputs = [chosen.features, chosen.patients, data.participants_file]
     write_provenance(chosen.out, "assemble_covariates", inputs, settings.model_dump(mode="json"))
     counts = manifest["block"].value_counts().to_dict()

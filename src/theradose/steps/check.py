@@ -1,5 +1,6 @@
 """Check every patient before any work: who is usable, and every fault with its remedy."""
 
+import json
 from argparse import Namespace
 
 from theradose.cohort.check import check_dataset
@@ -15,7 +16,7 @@ from theradose.tables import FAULTS, PATIENTS, write_table
 def run(chosen: Namespace) -> None:
     """Run all checks, write both tables; with `strict` a quarantined patient stops the study after that."""
     settings, cohort = from_json(CheckSettings, chosen.settings), from_json(CohortSettings, chosen.cohort)
-    data, counts = Dataset(chosen.data), bool(chosen.counts)
+    data, counts, organs = Dataset(chosen.data), bool(chosen.counts), json.loads(chosen.organs)
     result = check_dataset(
         data,
         require=settings.require,
@@ -23,11 +24,12 @@ def run(chosen: Namespace) -> None:
         radionuclide=chosen.radionuclide,
         exclude=cohort.exclude,
         counts=counts,
+        organs=organs,
         progress=lambda line: print(f"check: {line}"),
     )
     write_table(result.patients, chosen.out / "patients.tsv", PATIENTS)
     write_table(result.faults, chosen.out / "faults.tsv", FAULTS)
-    asked = {"exclude": list(cohort.exclude), "radionuclide": chosen.radionuclide, "counts": counts}
+    asked = {"exclude": list(cohort.exclude), "radionuclide": chosen.radionuclide, "counts": counts, "organs": organs}
     inputs = [data.participants_file, data.manifest_file]
     write_provenance(chosen.out, "check", inputs, {**settings.model_dump(), **asked})
     for message in result.faults.loc[result.faults["severity"] != "NOTE", "message"]:
@@ -44,5 +46,5 @@ def run(chosen: Namespace) -> None:
 
 
 if __name__ == "__main__":
-    texts, paths = ("settings", "cohort", "radionuclide"), ("data", "out")
+    texts, paths = ("settings", "cohort", "radionuclide", "organs"), ("data", "out")
     start(arguments(__doc__, texts=texts, paths=paths, numbers=("counts",)), run)

@@ -18,7 +18,7 @@ from theradose.sections import DoseSettings
 from theradose.settings import from_json
 from theradose.steps.entry import arguments, start
 from theradose.tables import BUDGET, DVH, IMAGES, ORGAN_DOSE, TAC, TIAC, read_table, write_table
-from theradose.vocabulary import voi_of_label
+from theradose.vocabulary import IMPOSSIBLE, IMPOSSIBLE_MARK, voi_of_label
 
 
 def of_cycle(table: pd.DataFrame, patient: str, cycle: int) -> pd.DataFrame:
@@ -63,6 +63,8 @@ def run(chosen: Namespace) -> None:
         found["dvh"] += [{**key, **row} for row in dvh_rows(parts, voxels, settings.dvh_bins)]
         extra: dict[str, Any] = {"DoseEngine": settings.engine, "TracerRadionuclide": radionuclide.name}
         extra |= marks(read_sidecar(Path(own.iloc[0]["file"]))) | about
+        wrong = sorted(set(IMPOSSIBLE) & set().union(*raised.values()))
+        extra |= {IMPOSSIBLE_MARK: wrong} if wrong else {}
         maps = {"dose": dose, "tia": spread}
         found["images"] += [{**key, **written(maps[role], role, key, chosen.out, extra)} for role in maps]
     for schema in (ORGAN_DOSE, BUDGET, DVH, IMAGES):

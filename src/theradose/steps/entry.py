@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from theradose.cohort.truth_folder import keep_out
-from theradose.errors import TheradoseError
+from theradose.errors import TheradoseError, storage_error
 
 MAY_OPEN_TRUTH = frozenset({"simulate", "limit", "evaluate", "evaluate_labels"})
 """The steps that write the planted truth of virtual patients or judge by it."""
@@ -49,5 +49,10 @@ def start(parser: argparse.ArgumentParser, run: Callable[[argparse.Namespace], N
     try:
         run(chosen)
     except TheradoseError as error:
-        sys.stderr.write(f"ERROR {error}\n")
-        sys.exit(error.exit_code)
+        refused = error
+    except OSError as error:
+        refused = storage_error(error)
+    else:
+        return
+    sys.stderr.write(f"ERROR {refused}\n")
+    sys.exit(refused.exit_code)

@@ -7,10 +7,10 @@ from pathlib import Path
 from theradose.errors import SettingsError, Where
 from theradose.evaluation import dose_map as dose_map_evaluation
 from theradose.evaluation import organ_dose as organ_dose_evaluation
+from theradose.experiment_sections import ExperimentSettings
 from theradose.models.store import MODEL_FILE, WEIGHTS_FILE, Trained, load_trained
 from theradose.ops.tracking import open_run
 from theradose.provenance import write_json, write_provenance
-from theradose.sections import ExperimentSettings
 from theradose.settings import from_json
 from theradose.steps.entry import arguments, start
 from theradose.steps.learning import INPUTS, OPTIONAL, input_files, load_parts

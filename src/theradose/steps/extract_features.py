@@ -1,19 +1,33 @@
 """Extract radiomics of PET and CT before therapy, for one chunk of the patients."""
 
 from argparse import Namespace
+from functools import partial
+from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
 from theradose.cohort.layout import Dataset, patients_of_chunk
+from theradose.cohort.pool import in_order
 from theradose.errors import DataError
+from theradose.features.cache import FeatureCache
+from theradose.features.engine import engine
 from theradose.features.patient import missing_vois, patient_features
 from theradose.features.presets import read_preset
-from theradose.features.radiomics import engine
 from theradose.provenance import write_provenance
 from theradose.sections import RadiomicsSettings
 from theradose.settings import from_json
 from theradose.steps.entry import arguments, start
 from theradose.tables import FEATURES, PATIENTS, read_table, write_table
+
+# Features by the hash of all they come from; it may be deleted at any time.
+CACHE = Path(".cache/features")
+
+
+def _features(data: Dataset, cache: FeatureCache, asked: dict[str, Any], item: tuple[str, float]) -> pd.DataFrame:
+    """Return the features of one patient, of (name, weight in kg)."""
+    patient, weight_kg = item
+    return patient_features(data, patient, weight_kg=weight_kg, cache=cache, **asked)
 
 
 def run(chosen: Namespace) -> None:
@@ -27,16 +41,11 @@ def run(chosen: Namespace) -> None:
     data = Dataset(chosen.data)
     weights = data.participants().set_index("patient")["weight_kg"]
     tables = [pd.DataFrame(columns=FEATURES.names())]
-    for number, patient in enumerate(patients, 1):
+    asked = {"presets": presets, "organs": settings.organs, "min_voxels": settings.min_voxels}
+    work = partial(_features, data, FeatureCache(CACHE), asked)
+    made = in_order(work, [(patient, float(weights[patient])) for patient in patients], chosen.workers or 1)
+    for number, (patient, found) in enumerate(zip(patients, made, strict=True), 1):
         print(f"extract_features: patient {patient} ({number} of {len(patients)})", flush=True)
-        found = patient_features(
-            data,
-            patient,
-            weight_kg=float(weights[patient]),
-            presets=presets,
-            organs=settings.organs,
-            min_voxels=settings.min_voxels,
-        )
         if found.empty:
             print(f"extract_features: patient {patient} has no image or no mask before therapy")
         tables.append(found)
@@ -51,7 +60,5 @@ def run(chosen: Namespace) -> None:
 
 
 if __name__ == "__main__":
-    parser = arguments(
-        __doc__, texts=("settings",), numbers=("chunk", "of"), paths=("presets", "data", "patients", "out")
-    )
-    start(parser, run)
+    paths, numbers = ("presets", "data", "patients", "out"), ("chunk", "of", "workers")
+    start(arguments(__doc__, texts=("settings",), numbers=numbers, paths=paths, optional=("workers",)), run)

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from theradose.cohort.curves import curve_fit, uncorrected_fit
+from theradose.cohort.impossible import with_impossible
 from theradose.cohort.layout import Dataset
 from theradose.errors import SettingsError, TheradoseError, Where
 from theradose.physics.kinetic_tia import TiaFit
@@ -69,7 +70,9 @@ def run(chosen: Namespace) -> None:
             key = {"patient": patient, "cycle": cycle, "voi": voi, "radionuclide": radionuclide.name}
             rows.append(row(key, fit, plain, float(administered[patient])))
         print(f"fit_kinetics: patient {patient}, {curves['voi'].nunique()} VOIs", flush=True)
-    write_table(pd.DataFrame(rows, columns=TIAC.names()), chosen.out / "tiac.tsv", TIAC)
+    given = {str(patient): float(mbq) for patient, mbq in administered.items()}
+    fits = with_impossible(pd.DataFrame(rows, columns=TIAC.names()), tac, given, radionuclide.half_life_h)
+    write_table(fits, chosen.out / "tiac.tsv", TIAC)
     write_provenance(chosen.out, "fit_kinetics", [chosen.tac, data.participants_file], settings.model_dump(mode="json"))
 
 

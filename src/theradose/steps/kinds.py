@@ -13,9 +13,10 @@ from theradose.models import dose_map, organ_dose
 class Kind:
     """What a kind of experiment brings (how it is judged stands in `steps.evaluate`).
 
-    `load(splits, covariates, covariate_manifest, labels, pairs, settings)` reads the files it needs (others are None)
-    and returns {part: examples}: one part an organ for organ_dose, the one part "all" for dose_map. A part is tuned,
-    fitted and stored by itself. Examples have `.patients` and `.partitions` (models.predictors.Examples).
+    `load(splits, covariates, covariate_manifest, labels, pairs, stability, settings)` reads the files it needs
+    (others are None) and returns {part: examples}: one part an organ for organ_dose, the one part "all" for dose_map.
+    A part is tuned, fitted and stored by itself. Examples have `.patients` and `.partitions`
+    (models.predictors.Examples).
     `subset(examples, patients)` keeps the examples of some patients, in their order.
     `score(examples, prediction)` is what tuning lowers.
     `calibrate(examples, prediction)` returns named arrays kept with the model, made from out-of-fold predictions of the

@@ -4,18 +4,17 @@ from argparse import Namespace
 from pathlib import Path
 from typing import Any
 
+from theradose.experiment_sections import ExperimentSettings
 from theradose.models.image_examples import ARRAYS_FILE
-from theradose.models.predictors import TrainingPlan
-from theradose.sections import ExperimentSettings, TrainingSettings
 from theradose.steps.kinds import KINDS
 
-INPUTS = ("splits", "covariates", "covariate_manifest", "labels", "pairs")
-OPTIONAL = ("covariates", "covariate_manifest", "labels", "pairs")
+OPTIONAL = ("covariates", "covariate_manifest", "labels", "pairs", "stability")
+INPUTS = ("splits", *OPTIONAL)
 
 
 def load_parts(chosen: Namespace, settings: ExperimentSettings) -> dict[str, Any]:
     """Return the examples of each part of an experiment and say who had to be left out."""
-    parts = KINDS[settings.kind].load(**{name: getattr(chosen, name) for name in INPUTS}, settings=settings)
+    parts = KINDS[settings.kind].load(**{name: getattr(chosen, name, None) for name in INPUTS}, settings=settings)
     for part, examples in parts.items():
         for patient, reason in getattr(examples, "left_out", {}).items():
             print(f"{settings.name}: {part}: patient {patient} left out: {reason}")
@@ -24,10 +23,5 @@ def load_parts(chosen: Namespace, settings: ExperimentSettings) -> dict[str, Any
 
 def input_files(chosen: Namespace) -> list[Path]:
     """Return the files behind the flags that were given."""
-    given = [getattr(chosen, name) for name in INPUTS if getattr(chosen, name) is not None]
+    given = [path for name in INPUTS if (path := getattr(chosen, name, None)) is not None]
     return [path / ARRAYS_FILE if path.is_dir() else path for path in given]
-
-
-def plan_of(settings: TrainingSettings) -> TrainingPlan:
-    """Return the training plan of an experiment."""
-    return TrainingPlan(settings.epochs, settings.patience, settings.batch_size)

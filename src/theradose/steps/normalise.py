@@ -24,6 +24,7 @@ from theradose.sections import NormaliseSettings
 from theradose.settings import from_json
 from theradose.steps.entry import arguments, start
 from theradose.tables import IMAGES, PATIENTS, read_table, write_table
+from theradose.vocabulary import IMPOSSIBLE_MARK
 
 
 def first_row(data: Dataset, patient: str, modality: str) -> "pd.Series[Any]":
@@ -53,9 +54,9 @@ def normalised(
 
 
 def first_doses(images: pd.DataFrame) -> dict[str, dict[Any, Any]]:
-    """Return each patient's dose map of the first cycle, the one the PET precedes."""
-    doses = images[images["role"] == "dose"].sort_values("cycle").drop_duplicates("patient")
-    return {str(row["patient"]): row for row in doses.to_dict("records")}
+    """Return each patient's dose map of the first cycle, the one the PET precedes; none of impossible curves."""
+    doses = images[images["role"] == "dose"].sort_values("cycle").drop_duplicates("patient").to_dict("records")
+    return {str(row["patient"]): row for row in doses if IMPOSSIBLE_MARK not in read_sidecar(Path(row["file"]))}
 
 
 def run(chosen: Namespace) -> None:
@@ -64,13 +65,12 @@ def run(chosen: Namespace) -> None:
     data, status = Dataset(chosen.data), read_table(chosen.patients, PATIENTS)
     people = {row["patient"]: row for row in data.participants().to_dict("records")}
     doses = first_doses(read_table(chosen.dose_images, IMAGES))
-    usable = status.loc[status["status"].isin(["ok", "flagged"]), "patient"].tolist()
-    names = patients_of_chunk(usable, chosen.chunk, chosen.of)
+    names = patients_of_chunk(status.query("status in ['ok', 'flagged']")["patient"].tolist(), chosen.chunk, chosen.of)
     rows = []
     for number, patient in enumerate(names, 1):
         print(f"normalise: patient {patient} ({number} of {len(names)})", flush=True)
         if patient not in doses:
-            print(f"normalise: patient {patient} has no dose map and is left out of map learning")
+            print(f"normalise: patient {patient} has no usable dose map and is left out of map learning")
             continue
         source, person = doses[patient], people[patient]
         verify_file(Path(source["file"]), source["sha256"], Where(patient=patient, file=source["file"]))

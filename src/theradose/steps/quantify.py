@@ -12,6 +12,7 @@ from theradose.cohort.quantification import Prepared, Rows, measured, on_first_g
 from theradose.cohort.time_points import RECOVERED, SPECT, TimePoint, cycles, marks, time_points
 from theradose.imaging.activity import Accuracy
 from theradose.imaging.nifti import write_volume
+from theradose.imaging.plausible import tracer_of
 from theradose.physics.nuclides import nuclide
 from theradose.provenance import sha256_file, write_provenance
 from theradose.sections import QuantifySettings
@@ -27,7 +28,7 @@ def listed(points: list[TimePoint], folder: Path, role: str = SPECT) -> Rows:
         file = point.file
         if point.changed:
             name = f"sub-{point.patient}_cycle-{point.cycle}_time-{round(point.time_h):03d}h_{role}.nii.gz"
-            extra = {"TracerRadionuclide": point.sidecar["TracerRadionuclide"], "DecayReference": "scan_start"}
+            extra = {"TracerRadionuclide": tracer_of(point.sidecar), "DecayReference": "scan_start"}
             file = write_volume(point.image, folder / name, {**extra, **marks(point.sidecar)})
         row = {"patient": point.patient, "cycle": point.cycle, "role": role, "time_h": point.time_h}
         rows.append({**row, "file": file.as_posix(), "sha256": sha256_file(file)})

@@ -7,18 +7,20 @@ from typing import Any
 
 import pandas as pd
 
+from theradose.experiment_sections import ExperimentSettings
 from theradose.features.presets import read_preset
 from theradose.models.fitting import Fitted, fit_parts
 from theradose.models.folds import inner_folds, training_patients
+from theradose.models.predictors import TrainingPlan
 from theradose.models.registry import predictor_named
 from theradose.models.store import Trained, save_model, save_out_of_fold
 from theradose.ops.tracking import open_run
 from theradose.provenance import write_json, write_provenance
-from theradose.sections import ExperimentSettings, RadiomicsSettings
+from theradose.sections import RadiomicsSettings
 from theradose.settings import from_json
 from theradose.steps.entry import arguments, start
 from theradose.steps.kinds import KINDS
-from theradose.steps.learning import INPUTS, OPTIONAL, input_files, load_parts, plan_of
+from theradose.steps.learning import INPUTS, OPTIONAL, input_files, load_parts
 from theradose.tables import HISTORY, SPLITS, read_table, write_table
 from theradose.vocabulary import RESEARCH_USE_ONLY
 
@@ -54,20 +56,15 @@ def run(chosen: Namespace) -> None:
         {part: entry["parameters"] for part, entry in tuned.items()},
         folds=inner_folds(splits, settings.tuning.folds),
         seed=chosen.seed,
-        training=plan_of(settings.training),
+        training=TrainingPlan.of(settings),
         subset=kind.subset,
         score=kind.score,
         calibrate=kind.calibrate,
         card=kind.card,
     )
     said = {"experiment": settings.name, "title": settings.title, "kind": settings.kind, "predictor": chosen.predictor}
-    card = {
-        **said,
-        "interval": settings.interval,
-        "seed": chosen.seed,
-        "parts": found.cards,
-        "notice": RESEARCH_USE_ONLY,
-    }
+    facts = {"interval": settings.interval, "seed": chosen.seed, "parts": found.cards, "notice": RESEARCH_USE_ONLY}
+    card = {**said, **facts}
     trained = Trained(found.predictors, found.calibration, {**card, **radiomics_card(chosen)}, found.out_of_fold)
     files = save_model(chosen.out / "model", trained)
     save_out_of_fold(chosen.out, found.out_of_fold)

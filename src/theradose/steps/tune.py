@@ -3,17 +3,21 @@
 from argparse import Namespace
 from typing import Any
 
+from theradose.experiment_sections import ExperimentSettings
 from theradose.models.folds import inner_folds, out_of_fold, training_patients
+from theradose.models.predictors import TrainingPlan
 from theradose.models.registry import predictor_named
 from theradose.models.tuning import TrialRow, best, search, trials_table
 from theradose.ops.tracking import open_run
 from theradose.provenance import code_digest, digest, sha256_file, write_json, write_provenance
-from theradose.sections import ExperimentSettings
 from theradose.settings import from_json
 from theradose.steps.entry import arguments, start
 from theradose.steps.kinds import KINDS
-from theradose.steps.learning import INPUTS, OPTIONAL, input_files, load_parts, plan_of
+from theradose.steps.learning import INPUTS, OPTIONAL, input_files, load_parts
 from theradose.tables import SPLITS, TRIALS, read_table, write_table
+
+# What scores of trials do not depend on.
+NO_MATTER: Any = {"name": True, "title": True, "audit_permutations": True, "tuning": {"trials"}}
 
 
 def study_key(chosen: Namespace, settings: ExperimentSettings) -> str:
@@ -21,7 +25,7 @@ def study_key(chosen: Namespace, settings: ExperimentSettings) -> str:
 
     The number of trials is left out: asking for more continues the search.
     """
-    said = settings.model_dump(mode="json", exclude={"name": True, "title": True, "tuning": {"trials"}})
+    said = settings.model_dump(mode="json", exclude=NO_MATTER)
     files = [sha256_file(path) for path in input_files(chosen)]
     return digest([chosen.predictor, chosen.seed, said, files, code_digest("theradose.steps.tune")])
 
@@ -45,7 +49,7 @@ def run(chosen: Namespace) -> None:
                     folds=folds,
                     subset=kind.subset,
                     seed=chosen.seed,
-                    training=plan_of(settings.training),
+                    training=TrainingPlan.of(settings),
                 )
                 return kind.score(examples, predicted)
 

@@ -29,10 +29,9 @@ from theradose.imaging.volume import Volume
 from theradose.provenance import sha256_file, write_json
 from theradose.tables import IMAGES, PARTICIPANTS, write_table
 from theradose.truth_schemas import LATENTS, OUTCOMES, TRUTH_OUTCOME, TRUTH_VOI
-from theradose.vocabulary import OUTCOME_EVENTS, RESEARCH_USE_ONLY, UNITS, VIRTUAL, voi_of_label
+from theradose.vocabulary import OUTCOME_EVENTS, UNITS, VIRTUAL, VIRTUAL_MARKS, voi_of_label
 
 SECONDS_PER_HOUR = 3600.0
-MARKS: dict[str, Any] = {"Virtual": True, "Notice": RESEARCH_USE_ONLY}
 WHOLE_OUTCOMES = (*OUTCOME_EVENTS, "latency_observed")
 DECIMALS_H = 6
 """Times are written to 1e-6 h (4 ms)."""
@@ -53,7 +52,7 @@ def emission_sidecar(
         "ImageDecayCorrected": True,
         "DecayReference": decay_reference,
         "EffectiveResolutionFWHM": camera.fwhm_mm,
-        **MARKS,
+        **VIRTUAL_MARKS,
     }
 
 
@@ -160,14 +159,15 @@ class PatientWriter:
             )  # fmt: skip
             image = pet_scan(patient, self.protocol.difficulty, tracer.radionuclide, time_h)
             self._save("pet", image, extra, time_h=round(time_h, DECIMALS_H), named=len(tracer.times_h) > 1)
-        self._save("ct", ct_scan(patient), {"Modality": "CT", **MARKS})
+        self._save("ct", ct_scan(patient), {"Modality": "CT", **VIRTUAL_MARKS})
         self._mask(PRE)
 
     def _mask(self, session: str) -> None:
         """Write the label mask of the anatomy as it is now."""
         anatomy = self.now.anatomy
         names = {str(label): voi_of_label(label) for label in anatomy.volumes_ml()}
-        self._save("mask", Volume(anatomy.labels, anatomy.grid, UNITS["mask"]), {"Labels": names, **MARKS}, session)
+        labels = Volume(anatomy.labels, anatomy.grid, UNITS["mask"])
+        self._save("mask", labels, {"Labels": names, **VIRTUAL_MARKS}, session)
 
     def _therapy(self, cycle: int) -> None:
         """Write the SPECT of every time point of a cycle; later cycles, whose lesions are smaller, have a mask too."""
@@ -186,7 +186,7 @@ class PatientWriter:
         """Write the planted dose map of a cycle."""
         later = "" if cycle == 1 else f"_cycle-{cycle}"
         path = self.truth / f"sub-{self.patient.name}{later}_dose.nii.gz"
-        write_volume(dose_map(self.now, self.protocol.radionuclide, cycle), path, MARKS)
+        write_volume(dose_map(self.now, self.protocol.radionuclide, cycle), path, VIRTUAL_MARKS)
         row = {"patient": self.patient.name, "cycle": cycle, "role": "dose", "time_h": None, "file": path.name}
         self.doses.append(row | {"sha256": sha256_file(path)})
 
@@ -224,5 +224,5 @@ def description(name: str, seed: int, settings: dict[str, Any]) -> dict[str, Any
         "GeneratedBy": [{"Name": "theradose", "Version": __version__}],
         "Seed": seed,
         "Settings": settings,
-        **MARKS,
+        **VIRTUAL_MARKS,
     }

@@ -1,0 +1,207 @@
+"""Does a way of predicting see labels it must not? Labels are shuffled by patient and everything is fitted again.
+
+With shuffled labels nothing can be learned that holds outside the fold: predictions may be as good as the mean of the
+other folds, never better on average. Whatever beats it has seen held-out labels, by selection or tuning on all of them.
+What this cannot find: a column that is itself a copy of the label. The manifest's leak class is there for that.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Self
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+from sklearn.base import BaseEstimator, TransformerMixin, clone
+
+from theradose.errors import DataError, LeakageError
+from theradose.experiment_sections import ExperimentSettings
+from theradose.models.examples import OrganExamples, subset
+from theradose.models.folds import Folds, out_of_fold
+from theradose.models.predictors import TrainingPlan
+from theradose.models.store import Trained
+
+# One-sided p of mean skill above that of the mean; small, for an audit is run on many predictors and organs.
+LEAK_BELOW = 0.001
+LEAST_PERMUTATIONS = 5
+ROUNDING = 1e-9
+
+Procedure = Callable[[np.ndarray], np.ndarray]
+"""Labels (n,) to out-of-fold predictions (n,): everything that looks at a label happens inside."""
+Places = Sequence[tuple[np.ndarray, np.ndarray]]
+"""For each fold, the rows to learn from and the rows to predict."""
+
+
+@dataclass(frozen=True)
+class Audit:
+    """What shuffling found: skill with true labels, skill with each shuffling (permutations,), and two p-values.
+
+    Skill is 1 less the squared error over that of the mean of the other folds: 0 is chance, 1 is perfect.
+    `p` is the part of shufflings (the true order among them) that do as well as the true labels; `p_leak` says how
+    likely shuffled labels are predicted this well, on average, by somebody who cannot see them.
+    """
+
+    score: float
+    null: np.ndarray
+    p: float
+    p_leak: float
+
+    @property
+    def passed(self) -> bool:
+        """Tell whether no leak was found."""
+        return self.p_leak >= LEAK_BELOW
+
+    @property
+    def verdict(self) -> str:
+        """Return `clean` or `leak`."""
+        return "clean" if self.passed else "leak"
+
+    def sentence(self) -> str:
+        """Return the finding in words."""
+        found = "no leak was found" if self.passed else "held-out labels have been seen"
+        return (
+            f"With labels shuffled by patient {len(self.null)} times and everything fitted again, skill is "
+            f"{self.null.mean():.3f} on average where chance gives 0 or less (p {self.p_leak:.2g}): {found}. With the "
+            f"true labels it is {self.score:.3f} (p {self.p:.2g} of being chance)."
+        )
+
+
+def shuffled(y: np.ndarray, groups: Sequence[str], rng: np.random.Generator) -> np.ndarray:
+    """Return labels (n,) handed around between patients; the rows of a patient stay together and in order.
+
+    Patients with the same number of rows swap with each other.
+    """
+    _, place, counts = np.unique(np.asarray(groups), return_inverse=True, return_counts=True)
+    found = np.array(y, float)
+    for size in np.unique(counts):
+        rows = np.array([np.flatnonzero(place == k) for k in np.flatnonzero(counts == size)])
+        found[rows] = np.asarray(y, float)[rng.permutation(rows, axis=0)]
+    return found
+
+
+def skill(y: np.ndarray, predicted: np.ndarray, folds: Places) -> float:
+    """Return 1 - squared error of predictions (n,) over that of the mean of the rows each fold learns from."""
+    plain = np.full(len(y), np.nan)
+    for learning, held in folds:
+        plain[held] = y[learning].mean()
+    return float(1.0 - np.sum((y - predicted) ** 2) / np.sum((y - plain) ** 2))
+
+
+def in_folds(pipeline: Any, x: np.ndarray | pd.DataFrame, folds: Places) -> Procedure:
+    """Return the honest procedure: a copy of a scikit-learn pipeline is fitted in each fold and predicts the rest."""
+
+    def rows(which: np.ndarray) -> np.ndarray | pd.DataFrame:
+        return x.iloc[which] if isinstance(x, pd.DataFrame) else x[which]
+
+    def procedure(y: np.ndarray) -> np.ndarray:
+        found = np.full(len(y), np.nan)
+        for learning, held in folds:
+            found[held] = clone(pipeline).fit(rows(learning), y[learning]).predict(rows(held))
+        return found
+
+    return procedure
+
+
+def audit(
+    procedure: Procedure,
+    y: np.ndarray,
+    groups: Sequence[str],
+    folds: Places,
+    *,
+    rng: np.random.Generator,
+    permutations: int,
+) -> Audit:
+    """Run a procedure on true and on shuffled labels (n,), `groups` the patient of each row; DataError for too few."""
+    if permutations < LEAST_PERMUTATIONS:
+        raise DataError("too few shufflings for an audit", got=permutations, expected=f"at least {LEAST_PERMUTATIONS}")
+    y = np.asarray(y, float)
+    score = skill(y, procedure(y), folds)
+    drawn = [shuffled(y, groups, rng) for _ in range(permutations)]
+    null = np.array([skill(labels, procedure(labels), folds) for labels in drawn])
+    return Audit(score, null, (1 + int((null >= score).sum())) / (permutations + 1), _p_leak(null))
+
+
+def _p_leak(null: np.ndarray) -> float:
+    """Return the one-sided p that skills (permutations,) lie above 0 on average.
+
+    A t test on the logarithm of the error ratio: one wild prediction must not hide a leak. Rounding alone must not make
+    one of a constant prediction.
+    """
+    gain = -np.log(np.maximum(1.0 - null, ROUNDING))
+    if gain.std() < ROUNDING:
+        return float(gain.mean() < ROUNDING)
+    return float(stats.ttest_1samp(gain, 0.0, alternative="greater").pvalue)
+
+
+class Guarded(TransformerMixin, BaseEstimator):
+    """A transformer that refuses to meet again, as new, a patient it was fitted on; tables carry patients as index.
+
+    A pipeline calls `fit_transform` on those it learns from and `transform` on the others. A step that was fitted
+    beforehand on everyone, and rides along in a pipeline, is found by this.
+    """
+
+    def __init__(self, transformer: Any) -> None:
+        self.transformer = transformer
+
+    def fit(self, X: pd.DataFrame, y: np.ndarray | None = None) -> Self:
+        """Fit a copy of the transformer and remember whom it saw."""
+        self.fitted_ = clone(self.transformer).fit(X, y)
+        self.seen_ = frozenset(X.index)
+        return self
+
+    def fit_transform(self, X: pd.DataFrame, y: np.ndarray | None = None, **params: Any) -> Any:
+        """Fit, and return what the transformer makes of the patients it learned from."""
+        del params
+        return self.fit(X, y).fitted_.transform(X)
+
+    def transform(self, X: pd.DataFrame) -> Any:
+        """Return what the transformer makes of new patients; LeakageError when it was fitted on one of them."""
+        known = sorted(self.seen_ & set(X.index))
+        if known:
+            raise LeakageError("a fitted step meets a patient it has seen", got=known[:5], expected="none")
+        return self.fitted_.transform(X)
+
+
+def _folds_of(examples: OrganExamples, folds: Mapping[str, int], n_folds: int) -> tuple[Folds, Places]:
+    """Return the inner folds of training examples by name and by row, as training has them."""
+    turn = np.array([folds[patient] % n_folds for patient in examples.patients])
+    names = np.array(examples.patients)
+    parts = [(np.flatnonzero(turn != k), np.flatnonzero(turn == k)) for k in sorted(set(turn.tolist()))]
+    return [(list(names[learning]), list(names[held])) for learning, held in parts], parts
+
+
+def audit_models(
+    settings: ExperimentSettings,
+    parts: Mapping[str, OrganExamples],
+    models: Mapping[str, Trained],
+    *,
+    folds: Mapping[str, int],
+    seed: int,
+) -> pd.DataFrame:
+    """Audit every predictor and organ of an experiment with its tuned parameters; return a table of schema AUDIT.
+
+    Only training patients (those with a fold) take part; all shuffle in the same way. Tuning is not run again: it is
+    judged out of fold and cannot see labels of the audit.
+    """
+    records = []
+    for name, model in models.items():
+        for organ, everyone in parts.items():
+            own = subset(everyone, [p for p in everyone.patients if folds.get(p, -1) >= 0])
+            named, places = _folds_of(own, folds, settings.tuning.folds)
+            predictor = model.predictors[organ]
+
+            def procedure(
+                y: np.ndarray, own: OrganExamples = own, named: Folds = named, predictor: Any = predictor
+            ) -> np.ndarray:
+                return out_of_fold(
+                    type(predictor), predictor.parameters, replace(own, dose=np.exp(y)),
+                    folds=named, subset=subset, seed=seed, training=TrainingPlan.of(settings),
+                )  # fmt: skip
+
+            rng = np.random.default_rng(seed)
+            shufflings = settings.audit_permutations
+            found = audit(procedure, own.log_dose, own.patients, places, rng=rng, permutations=shufflings)
+            record = {"predictor": name, "voi": organ, "permutations": len(found.null), "skill": found.score}
+            record |= {"null_mean": float(found.null.mean()), "null_max": float(found.null.max())}
+            records.append({**record, "p": found.p, "p_leak": found.p_leak, "verdict": found.verdict})
+    return pd.DataFrame(records)

@@ -1,0 +1,93 @@
+"""Typed settings of one experiment: what is learned, from what, by which predictors, with which budget."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, model_validator
+
+from theradose.sections import Fraction, Name, Section
+from theradose.vocabulary import ORGANS
+
+
+class TuningSettings(Section):
+    """The budget of the search and the inner folds it is judged on."""
+
+    trials: Annotated[int, Field(ge=1, le=10000)] = 10
+    folds: Annotated[int, Field(ge=2, le=20)] = 4
+
+
+class TrainingSettings(Section):
+    """How networks are trained."""
+
+    epochs: Annotated[int, Field(ge=1, le=100000)] = 200
+    patience: Annotated[int, Field(ge=1)] = 30
+    batch_size: Annotated[int, Field(ge=1)] = 32
+
+
+class HarmoniseSettings(Section):
+    """How image features of several centres get one scale, inside every fold; `combat` alone names the method.
+
+    `columns` are harmonised, the others (clinical values) stay. With `reference` all centres are brought to that one.
+    Patients of a centre without training patients are refused, or left as they are.
+    """
+
+    method: Literal["none", "combat", "centre_means"] = "none"
+    columns: tuple[str, ...] = ("pet*", "ct*", "delta.*", "physics.pet_*")
+    reference: str | None = None
+    new_centre: Literal["error", "leave"] = "leave"
+
+    @model_validator(mode="before")
+    @classmethod
+    def _a_word_is_the_method(cls, given: Any) -> Any:
+        return {"method": given} if isinstance(given, str) else given
+
+
+class SelectionSettings(Section):
+    """Which columns a model may see, chosen inside every fold.
+
+    At most `redundancy` of |rho| between two, at most `relevance` of them, those that rank patients like the target.
+    With `stability` image features leave whose ICC under small changes has its lower bound below this in some organ;
+    it comes from images alone, and features that were not studied stay.
+    """
+
+    stability: Fraction | None = None
+    redundancy: Fraction = 0.9
+    relevance: Annotated[int, Field(ge=1, le=1000)] = 20
+
+
+class ExperimentSettings(Section):
+    """One experiment: its kind, its targets and the predictors compared in it; the first ones are baselines."""
+
+    name: Name
+    kind: Literal["organ_dose", "dose_map"]
+    title: str
+    organs: tuple[str, ...] = ("kidneys",)
+    baselines: tuple[str, ...]
+    predictors: tuple[str, ...]
+    features: tuple[str, ...] = ()
+    harmonise: HarmoniseSettings = HarmoniseSettings()
+    selection: SelectionSettings | None = None
+    audit_permutations: Annotated[int, Field(ge=0, le=10000)] = 0
+    interval: Annotated[float, Field(gt=0.5, lt=1)] = 0.9
+    tuning: TuningSettings = TuningSettings()
+    training: TrainingSettings = TrainingSettings()
+
+    @model_validator(mode="after")
+    def _a_model_is_never_alone(self) -> "ExperimentSettings":
+        if not self.baselines:
+            raise ValueError("baselines: a model is never shown without a baseline")
+        unknown = sorted(set(self.organs) - set(ORGANS))
+        if unknown:
+            raise ValueError(f"organs: {unknown} unknown; known are {list(ORGANS)}")
+        return self
+
+    @model_validator(mode="after")
+    def _images_have_no_columns(self) -> "ExperimentSettings":
+        asked = self.harmonise.method != "none" or self.selection is not None or self.audit_permutations
+        if asked and self.kind != "organ_dose":
+            raise ValueError("harmonise, selection, audit_permutations: only for experiments of kind organ_dose")
+        return self
+
+    @property
+    def all_predictors(self) -> tuple[str, ...]:
+        """Baselines and predictors, each once, in order."""
+        return tuple(dict.fromkeys((*self.baselines, *self.predictors)))
