@@ -28,7 +28,11 @@ from theradose.vocabulary import RESEARCH_USE_ONLY
 
 ORGANS = ("kidneys", "liver")
 GRID = Grid((8, 9, 10), (8.0, 8.0, 8.0))
-PRESET = {"featureClass": {"firstorder": ["Mean", "Variance"], "shape": ["VoxelVolume"]}, "setting": {"binWidth": 0.5}}
+# Brought to other voxels than the images have, so that a model which forgets them would be seen.
+PRESET = {
+    "featureClass": {"firstorder": ["Mean", "Variance"], "shape": ["VoxelVolume"]},
+    "setting": {"binWidth": 0.5, "resampledPixelSpacing": [6.0, 6.0, 6.0], "interpolator": "sitkLinear"},
+}
 WEIGHT_KG, INJECTED_MBQ = 80.0, 150.0
 SIDECAR = {
     "TracerRadionuclide": "Ga-68", "InjectedRadioactivity": INJECTED_MBQ, "InjectedRadioactivityUnits": "MBq",
@@ -83,7 +87,7 @@ def train(root: Path) -> Path:
             for organ, k in factor.items()
         ]
     )
-    splits = pd.DataFrame({"patient": list(suvs), "partition": "train"})
+    splits = pd.DataFrame({"patient": list(suvs), "partition": "train", "centre": "north"})
     models, calibration, cards = {}, {}, {}
     for organ in ORGANS:
         examples = examples_of(organ, covariates, doses, splits, list(manifest["column"]))
@@ -92,7 +96,7 @@ def train(root: Path) -> Path:
         calibration[organ] = calibrate(examples, models[organ].predict(examples))
         cards[organ] = card(examples)
     about = {"kind": "organ_dose", "experiment": "organs", "predictor": "hybrid", "interval": 0.9, "parts": cards}
-    resolved = {modality: preset.content() for modality, preset in presets.items()}
+    resolved = {modality: preset.recipe for modality, preset in presets.items()}
     about["radiomics"] = {"settings": {"min_voxels": 3}, "presets": resolved}
     save_model(root / "model", Trained(models, calibration, about))
     return root / "model"

@@ -1,3 +1,4 @@
+import json
 from pathlib import Path
 
 import pytest
@@ -159,3 +160,11 @@ def test_the_full_preset_has_twelve_images():
     preset = read_preset(PRESETS / "full.yaml", "pet")
     assert len(preset.filters) == 12
     assert len(wanted(preset)) == 1130
+
+
+@pytest.mark.parametrize("name", [path.stem for path in sorted(PRESETS.glob("*.yaml"))])
+def test_a_recipe_makes_the_same_preset_with_its_preparation(name):
+    """A model carries it, so that a new patient's images are brought to the same voxels and levels."""
+    preset = read_preset(PRESETS / f"{name}.yaml", modality_of(name))
+    again = preset_from(json.loads(json.dumps(preset.recipe)), modality_of(name), name)
+    assert again == preset

@@ -52,6 +52,7 @@ def chosen(root: Path, chunk: int, of: int, **settings: object) -> Namespace:
         settings=json.dumps({**SETTINGS, **settings}),
         chunk=chunk,
         of=of,
+        workers=1,
         presets=root / "presets",
         data=root / "data",
         patients=root / "patients.tsv",

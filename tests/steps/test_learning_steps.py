@@ -3,6 +3,7 @@
 import json
 from argparse import Namespace
 from contextlib import contextmanager
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -10,6 +11,7 @@ import pytest
 
 from theradose.errors import SettingsError
 from theradose.experiment_sections import ExperimentSettings
+from theradose.features.presets import preset_from, read_preset
 from theradose.models.store import load_model
 from theradose.settings import to_json
 from theradose.steps import compare, evaluate, train, tune
@@ -208,3 +210,14 @@ def test_left_out_patients_are_said(tmp_path, organ_tables, monkeypatch, capsys)
     found = pd.read_csv(tmp_path / "E/metrics.tsv", sep="\t")
     found = found[(found["partition"] == "train") & (found["metric"] == "mape") & (found["predictor"] == "pet_scaled")]
     assert found.set_index("voi")["n"].to_dict() == {"kidneys": 16, "liver": 15, "all": 16}
+
+
+def test_a_model_carries_presets_with_all_that_is_done_to_an_image():
+    """With PyRadiomics' part alone, a new patient's images would keep their own voxels."""
+    presets = Path(__file__).parents[2] / "config" / "radiomics"
+    names = {"pet": "pet_8mm", "ct": "ct_8mm"}
+    kept = train.radiomics_card(Namespace(radiomics=json.dumps({"presets": names}), presets=presets))
+    for modality, name in names.items():
+        carried = preset_from(kept["radiomics"]["presets"][modality], modality, name)
+        assert carried == read_preset(presets / f"{name}.yaml", modality)
+        assert carried.preparation.spacing_mm == (8.0, 8.0, 8.0)

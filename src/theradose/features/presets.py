@@ -1,7 +1,7 @@
 """A radiomics preset: PyRadiomics' own YAML form, held to the rules that keep its numbers meaningful."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -59,7 +59,8 @@ class Filter:
 class Preset:
     """What to extract from images of one modality: preparation, filters, features by class (None: all), settings.
 
-    `own` names features of our own that PyRadiomics does not have.
+    `own` names features of our own that PyRadiomics does not have; `recipe` is all of it as it was read, and makes the
+    same preset again.
     """
 
     name: str
@@ -69,6 +70,7 @@ class Preset:
     setting: Mapping[str, Any]
     preparation: Preparation = AS_IT_IS
     own: tuple[str, ...] = ()
+    recipe: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def unit(self) -> str:
@@ -172,7 +174,7 @@ def preset_from(content: Mapping[str, Any], modality: str, name: str) -> Preset:
     own = tuple(classes.pop(LOCAL, ()) or ())
     if set(own) - set(LOCAL_FEATURES):
         refuse(f"featureClass.{LOCAL}", list(own), f"of {list(LOCAL_FEATURES)}")
-    return Preset(name, modality, filters, classes, setting, preparation, own)
+    return Preset(name, modality, filters, classes, setting, preparation, own, dict(content))
 
 
 def _check_keys(images: Mapping[str, Any], setting: Mapping[str, Any], refuse: _Refusal) -> None:

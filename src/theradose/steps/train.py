@@ -30,7 +30,7 @@ def radiomics_card(chosen: Namespace) -> dict[str, Any]:
     if chosen.radiomics is None or chosen.presets is None:
         return {}
     settings = from_json(RadiomicsSettings, chosen.radiomics)
-    presets = {m: read_preset(chosen.presets / f"{name}.yaml", m).content() for m, name in settings.presets.items()}
+    presets = {m: read_preset(chosen.presets / f"{name}.yaml", m).recipe for m, name in settings.presets.items()}
     return {"radiomics": {"settings": settings.model_dump(mode="json"), "presets": presets}}
 
 
