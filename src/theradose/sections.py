@@ -165,12 +165,16 @@ class StabilitySettings(Section):
 
 
 class RadiomicsSettings(Section):
-    """Which preset of config/radiomics/ is extracted from which images and organs."""
+    """Which preset of config/radiomics/ is extracted from which images and organs.
+
+    With `pet_fwhm_mm`, the resolution of each centre's PET, all are smoothed to that of the worst.
+    """
 
     presets: dict[Literal["pet", "ct"], Name] = {"pet": "pet_8mm", "ct": "ct_8mm"}
     organs: tuple[str, ...] = ("kidneys", "parotids", "liver", "spleen", "marrow", "lesions")
     min_voxels: Annotated[int, Field(ge=1)] = 3
     allow_missing: bool = True
+    pet_fwhm_mm: dict[Name, Positive] = {}
     stability: StabilitySettings = StabilitySettings()
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from theradose.cohort.layout import Dataset
 from theradose.errors import DataError, UnitError
-from theradose.features.patient import in_preset_unit, missing_vois, patient_features
+from theradose.features.patient import in_preset_unit, missing_vois, patient_features, resolution_of
 from theradose.features.presets import Preset, preset_from
 from theradose.features.vois import OK
 from theradose.imaging.grid import Grid
@@ -163,3 +163,22 @@ def test_a_spect_of_a_cycle_is_taken_in_suv_on_the_mask_it_has_or_on_that_before
     value = found.set_index(["voi", "feature_class", "feature"])["value"]
     assert value["liver", "firstorder", "Mean"] == pytest.approx(3.0, abs=0.2)
     assert patient_features(data, "v001", **asked).empty
+
+
+def test_a_sharper_pet_is_brought_to_the_resolution_of_the_worst_centre(tmp_path):
+    data = dataset(tmp_path)
+    asked = {"weight_kg": 70.0, "presets": presets(), "organs": ORGANS, "min_voxels": 3}
+    sharp, blurred = (patient_features(data, "v001", fwhm_mm=f, **asked) for f in ((6.0, 6.0), (6.0, 14.0)))
+    pd.testing.assert_frame_equal(sharp, patient_features(data, "v001", **asked))
+    texture = ((sharp["modality"] == "pet") & (sharp["feature"] == "Contrast")).to_numpy()
+    assert texture.any()
+    assert (blurred["value"][texture] < sharp["value"][texture]).all()
+    same = (sharp["modality"] == "ct").to_numpy()
+    pd.testing.assert_frame_equal(sharp[same], blurred[same])
+
+
+def test_every_centre_or_none_has_its_resolution_stated():
+    assert resolution_of("north", {}) is None
+    assert resolution_of("north", {"north": 6.0, "south": 7.5}) == (6.0, 7.5)
+    with pytest.raises(DataError, match=r"THR-440 .*east.*north, south"):
+        resolution_of("east", {"north": 6.0, "south": 7.5})

@@ -17,7 +17,7 @@ REGISTRY_PREFIX = "models:/"
 LINE = "  {:<16}{:<28}{:<10}{:<34}{}"
 
 
-def _model_folder(address: str) -> Path:
+def model_folder(address: str) -> Path:
     """Return the model folder behind a path or the address of a registered model."""
     if address.startswith(REGISTRY_PREFIX):
         from theradose.ops.registry import fetch_model
@@ -26,13 +26,13 @@ def _model_folder(address: str) -> Path:
     return Path(address)
 
 
-def _covariates(data: "Dataset", trained: "Trained") -> tuple["pd.DataFrame | None", dict[str, str]]:
+def covariates_of(data: "Dataset", trained: "Trained") -> tuple["pd.DataFrame | None", dict[str, str]]:
     """Extract what the model was trained on, with the presets it carries; also say who was refused, and why."""
     import pandas as pd
 
     from theradose.errors import DataError, TheradoseError
     from theradose.features.covariates import assemble, pre_therapy_columns
-    from theradose.features.patient import patient_features
+    from theradose.features.patient import patient_features, resolution_of
     from theradose.features.presets import preset_from
 
     if "radiomics" not in trained.card:
@@ -44,16 +44,16 @@ def _covariates(data: "Dataset", trained: "Trained") -> tuple["pd.DataFrame | No
     radiomics, organs = trained.card["radiomics"], list(trained.predictors)
     presets = {m: preset_from(content, m, f"{m} of the model") for m, content in radiomics["presets"].items()}
     participants = pre_therapy_columns(data.participants())[0]
-    weights = participants.set_index("patient")["weight_kg"]
-    min_voxels = radiomics["settings"]["min_voxels"]
+    people = participants.set_index("patient")
+    settings = radiomics["settings"]
+    asked = {"presets": presets, "organs": organs, "min_voxels": settings["min_voxels"]}
     tables: dict[str, pd.DataFrame] = {}
     refused: dict[str, str] = {}
-    for patient, weight in weights.items():
+    for patient, row in people.iterrows():
         name = str(patient)
         try:
-            tables[name] = patient_features(
-                data, name, weight_kg=float(weight), presets=presets, organs=organs, min_voxels=min_voxels
-            )
+            fwhm_mm = resolution_of(str(row["centre"]), settings.get("pet_fwhm_mm", {}))
+            tables[name] = patient_features(data, name, weight_kg=float(row["weight_kg"]), fwhm_mm=fwhm_mm, **asked)
         except TheradoseError as error:
             refused[name] = str(error)
     if not tables:
@@ -67,7 +67,7 @@ def _number(value: float) -> float | None:
     return float(value) if math.isfinite(value) else None
 
 
-def _organ(row: Any, administered_gbq: float) -> dict[str, Any]:
+def organ_record(row: Any, administered_gbq: float) -> dict[str, Any]:
     """Return one prediction as a record: Gy/GBq, and Gy for the activity that is to be given."""
     names = {"point": "dose", "median": "median", "low": "low", "high": "high"}
     per_gbq = {name: getattr(row, f"{column}_gy_per_gbq") for name, column in names.items()}
@@ -80,7 +80,7 @@ def _organ(row: Any, administered_gbq: float) -> dict[str, Any]:
     }
 
 
-def _is_virtual(data: "Dataset", patient: str) -> bool:
+def is_virtual(data: "Dataset", patient: str) -> bool:
     """Tell whether a patient's PET was made by a computer."""
     from theradose.imaging.nifti import read_sidecar
 
@@ -94,14 +94,14 @@ def _report(data: "Dataset", trained: "Trained") -> dict[str, Any]:
     from theradose.vocabulary import RESEARCH_USE_ONLY
 
     require_organ_dose(trained)
-    covariates, refused = _covariates(data, trained)
+    covariates, refused = covariates_of(data, trained)
     given = data.participants().set_index("patient")["administered_mbq"]
     patients = [
         {
             "patient": patient,
-            "virtual": _is_virtual(data, str(patient)),
+            "virtual": is_virtual(data, str(patient)),
             "administered_mbq": _number(given[patient]),
-            "organs": [_organ(row, given[patient] / 1000.0) for row in rows.itertuples()],
+            "organs": [organ_record(row, given[patient] / 1000.0) for row in rows.itertuples()],
         }
         for patient, rows in ([] if covariates is None else predict_new(trained, covariates).groupby("patient"))
     ]
@@ -157,7 +157,7 @@ def predict(
     from theradose.errors import EXIT_QUARANTINED, EXIT_REFUSED
     from theradose.models.store import load_model
 
-    report = _report(Dataset(folder), load_model(_model_folder(model)))
+    report = _report(Dataset(folder), load_model(model_folder(model)))
     if as_json:
         print(json.dumps(report, indent=2, allow_nan=False))
     else:

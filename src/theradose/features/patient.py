@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from theradose.cohort.layout import PRE, Dataset
-from theradose.errors import UnitError, Where
+from theradose.errors import DataError, UnitError, Where
 from theradose.features.cache import FeatureCache
 from theradose.features.peak import local_rows
 from theradose.features.presets import UNIT_OF, Preset
@@ -15,6 +15,7 @@ from theradose.features.radiomics import extract
 from theradose.features.vois import OK, measure, organ_masks
 from theradose.imaging.grid import Grid
 from theradose.imaging.nifti import read_sidecar
+from theradose.imaging.normalise import match_resolution
 from theradose.imaging.resample import resample_labels
 from theradose.imaging.suv import to_suv
 from theradose.imaging.volume import Volume
@@ -60,12 +61,14 @@ def patient_features(
     min_voxels: int,
     session: str = PRE,
     cache: FeatureCache = NONE_KEPT,
+    fwhm_mm: tuple[float, float] | None = None,
 ) -> pd.DataFrame:
     """Return the rows of the feature table (schema FEATURES) of a patient's images of one session.
 
     `presets` maps modalities (`pet`, `ct`; `spect` with a preset made for PET) to what is extracted. A mask on another
     grid is put on the image's; a session without a mask has the one before therapy. A patient without mask or images
-    has no rows, an organ that the mask does not hold neither. `cache` keeps the features of an image.
+    has no rows, an organ that the mask does not hold neither. `cache` keeps the features of an image. `fwhm_mm`: the
+    resolution that a PET has and the one it is brought to, mm.
     """
     drawn_in = PRE if data.rows(patient, "mask", session).empty else session
     masks = data.rows(patient, "mask", drawn_in)
@@ -78,6 +81,8 @@ def patient_features(
     for row in images:
         modality = str(row["modality"])
         image = in_preset_unit(data.load(row), modality, read_sidecar(data.root / str(row["file"])), weight_kg)
+        if fwhm_mm is not None and modality == "pet":
+            image = match_resolution(image, *fwhm_mm)
         vois = drawn if mask.grid.same_as(image.grid) else _on_grid(mask, image.grid, organs, drawn)
         preset = presets[modality]
         make = partial(image_features, image, vois, preset, min_voxels=min_voxels)
@@ -93,6 +98,25 @@ def _on_grid(mask: Volume, grid: Grid, organs: Sequence[str], drawn: Mapping[str
     """Return the masks of the organs drawn on another grid; one too small for its voxels becomes empty."""
     seen = organ_masks(resample_labels(mask, grid), organs)
     return {organ: seen.get(organ, np.zeros(grid.shape_zyx, bool)) for organ in drawn}
+
+
+def resolution_of(centre: str, fwhm_mm: Mapping[str, float]) -> tuple[float, float] | None:
+    """Return the resolution (FWHM, mm) of a centre's PET and that of the worst centre, None when none is stated.
+
+    DataError when the resolution of others is stated and not that of this centre.
+    """
+    if not fwhm_mm:
+        return None
+    if centre not in fwhm_mm:
+        raise DataError(
+            "the resolution of this centre's PET is not stated",
+            where=Where(field="radiomics.pet_fwhm_mm"),
+            got=centre,
+            expected=", ".join(sorted(fwhm_mm)),
+            remedy="measure it and add it, or leave all of them out",
+            code="THR-440",
+        )
+    return fwhm_mm[centre], max(fwhm_mm.values())
 
 
 def missing_vois(features: pd.DataFrame, patients: Sequence[str], organs: Sequence[str]) -> list[str]:

@@ -12,7 +12,7 @@ from theradose.cohort.pool import in_order
 from theradose.errors import DataError
 from theradose.features.cache import FeatureCache
 from theradose.features.engine import engine
-from theradose.features.patient import missing_vois, patient_features
+from theradose.features.patient import missing_vois, patient_features, resolution_of
 from theradose.features.presets import read_preset
 from theradose.provenance import write_provenance
 from theradose.sections import RadiomicsSettings
@@ -24,10 +24,13 @@ from theradose.tables import FEATURES, PATIENTS, read_table, write_table
 CACHE = Path(".cache/features")
 
 
-def _features(data: Dataset, cache: FeatureCache, asked: dict[str, Any], item: tuple[str, float]) -> pd.DataFrame:
-    """Return the features of one patient, of (name, weight in kg)."""
-    patient, weight_kg = item
-    return patient_features(data, patient, weight_kg=weight_kg, cache=cache, **asked)
+Item = tuple[str, float, tuple[float, float] | None]
+
+
+def _features(data: Dataset, cache: FeatureCache, asked: dict[str, Any], item: Item) -> pd.DataFrame:
+    """Return the features of one patient, of (name, weight in kg, resolutions in mm)."""
+    patient, weight_kg, fwhm_mm = item
+    return patient_features(data, patient, weight_kg=weight_kg, fwhm_mm=fwhm_mm, cache=cache, **asked)
 
 
 def run(chosen: Namespace) -> None:
@@ -39,11 +42,13 @@ def run(chosen: Namespace) -> None:
     usable = list(status.loc[status["status"].isin(["ok", "flagged"]), "patient"])
     patients = patients_of_chunk(usable, chosen.chunk, chosen.of)
     data = Dataset(chosen.data)
-    weights = data.participants().set_index("patient")["weight_kg"]
+    people = data.participants().set_index("patient").loc[patients]
+    resolutions = [resolution_of(centre, settings.pet_fwhm_mm) for centre in people["centre"]]
     tables = [pd.DataFrame(columns=FEATURES.names())]
     asked = {"presets": presets, "organs": settings.organs, "min_voxels": settings.min_voxels}
     work = partial(_features, data, FeatureCache(CACHE), asked)
-    made = in_order(work, [(patient, float(weights[patient])) for patient in patients], chosen.workers or 1)
+    items = zip(patients, people["weight_kg"].astype("float64"), resolutions, strict=True)
+    made = in_order(work, items, chosen.workers or 1)
     for number, (patient, found) in enumerate(zip(patients, made, strict=True), 1):
         print(f"extract_features: patient {patient} ({number} of {len(patients)})", flush=True)
         if found.empty:
