@@ -1,6 +1,7 @@
 """The `theradose features` command."""
 
 import json
+import re
 from io import StringIO
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import typer
 from typer.testing import CliRunner
 
 from theradose.cli.features import features
-from theradose.errors import DataError, SettingsError, UnitError
+from theradose.errors import DataError, GeometryError, SettingsError, UnitError
 from theradose.features.presets import read_preset
 from theradose.features.radiomics import extract
 from theradose.imaging.grid import Grid
@@ -55,7 +56,9 @@ def test_the_table_is_what_the_function_gives(files, tmp_path):
 
 
 def test_json_holds_every_label_and_null_where_there_is_no_value(files):
-    rows = json.loads(call(files, "--json").stdout)
+    done = call(files, "--json")
+    assert done.exit_code == 3
+    rows = json.loads(done.stdout)
     assert {row["voi"] for row in rows} == {"liver", "label_77"}
     for row in rows:
         assert (row["value"] is None) == (row["voi"] == "label_77")
@@ -87,3 +90,56 @@ def test_a_preset_that_is_not_there_comes_with_those_that_are(files, monkeypatch
     error = CliRunner().invoke(app, [files["pet.nii.gz"], files["mask.nii.gz"], "--preset", "lifex72"]).exception
     assert isinstance(error, SettingsError)
     assert "lifex71" in str(error)
+
+
+def test_the_unit_must_be_known_and_fit_the_sidecar_and_the_values(files, tmp_path):
+    for unit, says in (("furlong", "SUV"), ("HU", "not the unit of the sidecar|without air")):
+        error = call(files, "--unit", unit).exception
+        assert isinstance(error, UnitError)
+        assert re.search(says, str(error)), str(error)
+    bare = tmp_path / "bare.nii.gz"
+    bare.write_bytes(Path(files["pet.nii.gz"]).read_bytes())
+    error = CliRunner().invoke(app, [str(bare), files["mask.nii.gz"], "--preset", files["preset.yaml"]]).exception
+    assert isinstance(error, UnitError)
+    assert "--unit" in str(error)
+    assert CliRunner().invoke(
+        app, [str(bare), files["mask.nii.gz"], "--preset", files["preset.yaml"], "--unit", "SUV", "--label", "7"]
+    ).exit_code == 0  # fmt: skip
+
+
+def test_a_mask_with_halves_is_no_mask(files, tmp_path):
+    labels = np.zeros(SHAPE, np.float32)
+    labels[2:7, 3:8, 4:9] = 0.5
+    write_volume(Volume(labels, GRID, "label"), tmp_path / "mask.nii.gz")
+    error = call(files).exception
+    assert isinstance(error, DataError)
+    assert "THR-221" in str(error)
+
+
+def test_a_mask_of_elsewhere_does_not_lie_on_the_image(files, tmp_path):
+    labels = np.zeros(SHAPE, np.int16)
+    labels[2:7, 3:8, 4:9] = 1
+    write_volume(Volume(labels, Grid(SHAPE, (4.0,) * 3, (900.0, 0.0, 0.0)), "label"), tmp_path / "mask.nii.gz")
+    error = call(files).exception
+    assert isinstance(error, GeometryError)
+    assert "mask.nii.gz" in str(error)
+
+
+def test_a_mask_of_ones_is_called_mask_and_a_voi_without_features_ends_with_3(files, tmp_path):
+    labels = np.zeros(SHAPE, np.int16)
+    labels[2:7, 3:8, 4:9] = 1
+    write_volume(Volume(labels, GRID, "label"), tmp_path / "mask.nii.gz")
+    done = call(files, "--json")
+    assert done.exit_code == 0
+    assert {row["voi"] for row in json.loads(done.stdout)} == {"mask"}
+    labels[2:7, 3:8, 4:9] = 0
+    labels[2, 3, 4] = 1
+    write_volume(Volume(labels, GRID, "label"), tmp_path / "mask.nii.gz")
+    assert call(files, "--json").exit_code == 3
+
+
+def test_a_preset_made_for_ct_is_refused_for_a_pet(files):
+    Path(files["preset.yaml"]).write_text(PRESET + "preprocess: {modality: ct}\n")
+    error = call(files).exception
+    assert isinstance(error, SettingsError)
+    assert "for which this preset is made" in str(error)

@@ -20,26 +20,28 @@ def features(
     label: Annotated[int | None, typer.Option(help="One label of the mask; every label without it.")] = None,
     unit: Annotated[str | None, typer.Option(help="Unit of an image without sidecar: g/mL (SUV), HU or Gy.")] = None,
     weight_kg: Annotated[float | None, typer.Option(help="Body weight, for a PET in Bq/mL.")] = None,
-    min_voxels: Annotated[int, typer.Option(help="VOIs with fewer voxels get a reason, no value.")] = 3,
+    min_voxels: Annotated[int, typer.Option(min=1, help="VOIs with fewer voxels get a reason, no value.")] = 3,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Print every radiomic feature of each labelled VOI, with a status where a value cannot be had."""
-    from theradose.features.patient import image_features, in_preset_unit
-    from theradose.features.presets import UNIT_OF, preset_file, read_preset
-    from theradose.features.vois import OK, label_masks
-    from theradose.imaging.nifti import read_sidecar, read_volume
-    from theradose.imaging.resample import resample_labels
+    """Print every radiomic feature of each labelled VOI, with a status where a value cannot be had.
 
-    volume, labels = read_volume(image, unit), read_volume(mask, "label")
-    modality = next((name for name in ("ct", "dose") if volume.unit == UNIT_OF[name]), "pet")
+    Ends with code 3 when a VOI has no feature at all.
+    """
+    from theradose.features.one_case import case_image, case_masks
+    from theradose.features.patient import image_features
+    from theradose.features.presets import preset_file, read_preset
+    from theradose.features.vois import OK
+
+    volume, modality = case_image(image, unit, weight_kg)
     chosen = read_preset(preset_file(preset or USUAL[modality]), modality)
-    volume = in_preset_unit(volume, modality, {} if unit else read_sidecar(image), weight_kg)
-    if not labels.grid.same_as(volume.grid):
-        labels = resample_labels(labels, volume.grid)
-    table = image_features(volume, label_masks(labels, label), chosen, min_voxels=min_voxels)
+    table = image_features(volume, case_masks(mask, volume.grid, label), chosen, min_voxels=min_voxels)
     if as_json:
         # JSON has no NaN: a value that cannot be had is null.
         rows = [{**row, "value": row["value"] if row["status"] == OK else None} for row in table.to_dict("records")]
         print(json.dumps(rows, allow_nan=False))
     else:
         table.to_csv(sys.stdout, sep="\t", index=False, lineterminator="\n")
+    without = sorted(set(table["voi"]) - set(table.loc[table["status"] == OK, "voi"]))
+    if without:
+        print(f"without any feature, see status: {', '.join(without)}", file=sys.stderr)
+        raise typer.Exit(3)

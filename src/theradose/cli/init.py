@@ -30,10 +30,9 @@ cohort: {{name: {name}, source: folder}}
 check:
   require: [{require}]      # a patient without one of these is quarantined
 quantify:
-  register_time_points: {register}      # the patient moved between scans
+  register_time_points: {register}      # true: later scans are moved on the first
   recovery: {recovery}      # {recovery_why}
-# kinetics:
-#   population_t_eff_h: {{kidneys: 50.0}}      # stands in when a fit is refused; default: 177Lu-PSMA
+{kinetics}
 # dose:
 #   density: ct      # each voxel's density from the CT; default: by label
 split: {{scheme: holdout, test_fraction: 0.33, folds: 5, stratify_by: {stratify}}}
@@ -107,6 +106,18 @@ def _models(seen: Seen, kinds: list[str]) -> tuple[str, str]:
     return EXPERIMENT, f"files of {EXPERIMENTS}; {len(both)} patients with all images"
 
 
+def _stand_ins(seen: Seen) -> str:
+    """Return the effective half-lives that stand in for refused fits, for the organs of the masks: to be looked at."""
+    from theradose.sections import POPULATION_T_EFF_H
+
+    hours = ", ".join(f"{organ}: {POPULATION_T_EFF_H[organ]:g}" for organ in seen.organs if organ in POPULATION_T_EFF_H)
+    return (
+        "kinetics:\n"
+        "  # Hours; where a fit is refused, these stand in. They are of 177Lu-PSMA: write those of your tracer.\n"
+        f"  population_t_eff_h: {{{hours}}}"
+    )
+
+
 def _filled(seen: Seen, name: str, to: Path) -> str:
     """Return the text of the study."""
     kinds = seen.kinds()
@@ -121,6 +132,7 @@ def _filled(seen: Seen, name: str, to: Path) -> str:
         "radionuclide": tracer[0][0] if tracer else "Lu-177",
         "radionuclide_from": "as in participants.tsv" if tracer else "not stated in participants.tsv",
         "register": "true" if seen.images["spect"] > len(seen.owners["spect"]) else "false",
+        "kinetics": _stand_ins(seen),
         "recovery": "geometric_transfer" if seen.resolution else "none",
         "recovery_why": "the sidecars state the resolution" if seen.resolution
         else "geometric_transfer needs fwhm_mm, the camera's resolution",

@@ -54,7 +54,7 @@ def _subject(data: Dataset, patient: str) -> Subject:
     if found.empty:
         raise DataError(
             "patient is not in the clinical table", where=Where(patient=patient, file=data.participants_file.name),
-            expected=f"one of {', '.join(table['patient'])}", code="THR-205",
+            expected=f"one of {', '.join(table['patient'])}", code="THR-376",
         )  # fmt: skip
     row = found.iloc[0]
     weight, height = (None if pd.isna(row[name]) else float(row[name]) for name in ("weight_kg", "height_cm"))
@@ -143,7 +143,7 @@ def _copy_patient(data: Dataset, to: Path, patient: str, spect: str) -> list[str
     unfinished = to / f".sub-{patient}.{os.getpid()}.tmp"
     if folder.exists():
         raise SettingsError(
-            "folder exists", where=Where(file=str(folder)), remedy="name a new one or remove it", code="folder_exists"
+            "folder exists", where=Where(file=folder.name), remedy="name a new one or remove it", code="THR-375"
         )
     copy = _Copy(data, patient, spect, unfinished)
     rows = data.manifest().query("patient == @patient").sort_values(["session", "modality", "time_h"])

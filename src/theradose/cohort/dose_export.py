@@ -148,7 +148,7 @@ def _export_patient(results: Path, rows: pd.DataFrame, to: Path, dicom: Path | N
     folder, unfinished = to / name, to / f".{name}.{os.getpid()}.tmp"
     if folder.exists():
         raise SettingsError(
-            "folder exists", where=Where(file=name), remedy="name a new one or remove it", code="folder_exists"
+            "folder exists", where=Where(file=name), remedy="name a new one or remove it", code="THR-375"
         )
     try:
         lines = []

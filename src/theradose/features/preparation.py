@@ -47,12 +47,18 @@ class Preparation:
 AS_IT_IS = Preparation()
 
 
-def preparation_from(given: Mapping[str, Any] | None, setting: dict[str, Any], refuse: Refusal) -> Preparation:
+def preparation_from(
+    given: Mapping[str, Any] | None, setting: dict[str, Any], modality: str, refuse: Refusal
+) -> Preparation:
     """Return what the section `preprocess` of a preset says, taking voxel size and interpolator out of `setting`.
 
-    `refuse` raises the SettingsError that names the field.
+    `modality` is that of the images it is used for, and must be the preset's when it states one. `refuse` raises the
+    SettingsError that names the field.
     """
     own = dict(given or {})
+    made_for = own.pop("modality", modality)
+    if made_for != modality:
+        refuse(f"{SECTION}.modality", modality, f"{made_for}, for which this preset is made")
     engine = own.pop("engine", OURS)
     if engine not in (OURS, PLAIN):
         refuse(f"{SECTION}.engine", engine, f"{OURS} or {PLAIN}")
@@ -98,5 +104,5 @@ def _part(key: str, value: Any, refuse: Refusal) -> dict[str, Any]:
         refuse(field, value, "a value in the unit of the image")
     known = {"resegment_sigma": "sigma", "bin_anchor": "bin_anchor"}
     if key not in known:
-        refuse(field, value, "engine, average, resegment_range, resegment_sigma or bin_anchor")
+        refuse(field, value, "modality, engine, average, resegment_range, resegment_sigma or bin_anchor")
     return {known[key]: float(value)}

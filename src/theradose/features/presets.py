@@ -164,7 +164,7 @@ def preset_from(content: Mapping[str, Any], modality: str, name: str) -> Preset:
     if unknown or not content.get("featureClass"):
         refuse("/".join(unknown) or "featureClass", list(content), f"{list(PARTS)}, with at least one feature class")
     images, setting = content.get("imageType") or {ORIGINAL: {}}, dict(content.get("setting") or {})
-    preparation = preparation_from(content.get(SECTION), setting, refuse)
+    preparation = preparation_from(content.get(SECTION), setting, modality, refuse)
     if preparation.engine != PLAIN:
         _check_keys(images, setting, refuse)
     filters = _filters(images, refuse)

@@ -150,7 +150,7 @@ def _new_folder(folder: Path) -> Path:
     try:
         if folder.exists():
             raise SettingsError(
-                "folder exists", where=where, remedy="name a new one or remove it", code="folder_exists"
+                "folder exists", where=where, remedy="name a new one or remove it", code="THR-375"
             )
         unfinished = folder.with_name(f".{folder.name}.{os.getpid()}.tmp")
         unfinished.mkdir(parents=True)
