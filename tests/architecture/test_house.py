@@ -42,7 +42,7 @@ DOORS = {
     "psutil": ("ops/owner.py",),
 }
 PHYSICS_MAY = {"numpy", "scipy", "theradose"}
-MAX_LINES, MAX_CODE_LINES = 300, 23500  # docs/adr/0005 says what is counted and why
+MAX_LINES, MAX_CODE_LINES = 300, 24500  # docs/adr/0005 says what is counted and why
 
 
 def name_of(path):

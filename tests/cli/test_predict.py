@@ -9,6 +9,7 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
+from theradose.cli.main import app as planner
 from theradose.cli.predict import predict
 from theradose.cohort.layout import Dataset
 from theradose.errors import EXIT_QUARANTINED, EXIT_REFUSED, DataError
@@ -171,3 +172,52 @@ def test_one_bad_patient_does_not_stop_the_others(tmp_path, model):
     result = call(tmp_path, model)
     assert result.exit_code == EXIT_REFUSED
     assert "Patient good: refused" in result.stdout
+
+
+def plans(folder: Path, model: Path, *options: str):
+    command = [str(folder), "--model", str(model), "--t-eff-h", "kidneys=50", *options]
+    return CliRunner().invoke(planner, ["plan", *command], catch_exceptions=False)
+
+
+def test_a_plan_for_each_patient_with_a_page_and_the_reason_why_there_is_none(tmp_path, model):
+    cohort(tmp_path / "data", {"hot": 90.0, "usual": 12.0})
+    result = plans(tmp_path / "data", model, "--cycles", "4", "--joint", "--json", "--report", str(tmp_path / "out"))
+    assert result.exit_code == EXIT_QUARANTINED
+    report = json.loads(result.stdout)
+    assert report["notice"] == RESEARCH_USE_ONLY
+    found = {patient["patient"]: patient for patient in report["patients"]}
+    assert found["hot"]["plan"] is None
+    assert "outside the training range" in found["hot"]["reason"]
+    plan = found["usual"]["plan"]
+    assert (plan["binding_organ"], plan["total_gbq"]) == ("kidneys", pytest.approx(4 * plan["activity_gbq"]))
+    assert "any limit" in plan["probability_of"]
+    assert plan["any_probability"] == pytest.approx(0.05)
+    [median] = [o["dose_gy_per_gbq"]["median"] for o in found["usual"]["organs"] if o["organ"] == "kidneys"]
+    # Errors of 2 %: a little below the activity that gives the kidneys a BED of 40 Gy.
+    dose = plan["activity_gbq"] * median
+    assert 36.0 < 4 * (dose + dose**2 * (2.8 / 52.8) / 2.6) < 40.0
+    assert report["pages"] == ["plan-hot.html", "plan-usual.html"]
+    page = (tmp_path / "out/plan-usual.html").read_text(encoding="utf-8")
+    for words in (
+        RESEARCH_USE_ONLY,
+        "VIRTUAL",
+        f"{plan['activity_gbq']:.2f} GBq",
+        "BED 40",
+        "Bodei",
+        "any limit is exceeded",
+    ):
+        assert words in page
+    assert str(tmp_path) not in page
+    refused = (tmp_path / "out/plan-hot.html").read_text(encoding="utf-8")
+    assert "No plan." in refused
+    assert "GBq in" not in refused
+    text = plans(tmp_path / "data", model, "--cycles", "4").stdout
+    assert "held by the BED limit of kidneys" in text
+    assert "not predicted, so not held: marrow" in text
+
+
+def test_earlier_cycles_belong_to_one_patient(tmp_path, model):
+    cohort(tmp_path, {"a": 12.0, "b": 12.0})
+    done = plans(tmp_path, model, "--given-gy", "kidneys=5", "--json")
+    assert json.loads(done.stdout)["refused"] == "wrong_given"
+    assert json.loads(plans(tmp_path, model, "--given-gy", "spleen=5", "--json").stdout)["refused"] == "wrong_organ"

@@ -255,3 +255,28 @@ def test_curves_rise_with_the_activity():
     assert EXTERNAL_BEAM_WARNING in report["organs"][0]["note"]
     assert EXTERNAL_BEAM_WARNING in report["organs"][2]["note"]
     assert report["organs"][1]["note"] == ""
+
+
+def test_joint_plan_and_the_probability_that_is_meant():
+    each, joint = ask(PLAN), ask(PLAN + " --joint")
+    assert joint["activity_gbq"] < each["activity_gbq"]
+    assert joint["any_probability"] == pytest.approx(0.05)
+    assert each["any_probability"] == pytest.approx(sum(o["probability"] for o in each["organs"]))
+    assert ("itself" in each["probability_of"], "any" in joint["probability_of"]) == (True, True)
+    refused = call(PLAN.replace("0.05", "0.9") + " --json")
+    assert refused.exit_code == 2
+    assert "0.1 keeps limits with 0.9" in json.loads(refused.stdout)["reason"]
+
+
+@pytest.mark.parametrize(
+    "words", ["plan data/new", "plan --model m", "plan data/new --model m --dose-gy-per-gbq liver=1"]
+)
+def test_a_plan_takes_a_model_or_doses(words):
+    done = call(words)
+    assert (done.exit_code, "alone" in done.output) == (2, True)
+
+
+def test_options_that_mean_nothing_for_patients_are_refused():
+    done = call("plan data/new --model m --exact --json")
+    assert json.loads(done.stdout)["refused"] == "wrong_option"
+    assert json.loads(call(PLAN + " --report out --json").stdout)["refused"] == "wrong_option"

@@ -10,8 +10,11 @@ from theradose.models.examples import SUV, WEIGHT, OrganExamples, subset
 from theradose.models.linear import HybridDose, RidgeDose
 from theradose.models.mlp import MlpDose, held_back
 from theradose.models.predictors import TrainingPlan
+from theradose.models.registry import PREDICTORS
+from theradose.models.tabular import TabularDose
 
 PLAN = TrainingPlan(epochs=300, patience=60, batch_size=32)
+LEARNERS = [predictor for predictor in PREDICTORS.values() if issubclass(predictor, TabularDose)]
 
 
 def fitted(predictor, examples):
@@ -58,12 +61,26 @@ def test_hybrid_finds_what_uptake_leaves_open(organ_examples):
     assert error(fitted(HybridDose(alpha=10.0, k=3), training), test) < 0.5 * error(fitted(PetScaled(), training), test)
 
 
-def test_ridge_learns_the_mean_when_nothing_varies(organ_examples):
+@pytest.mark.parametrize("predictor", LEARNERS)
+def test_the_mean_is_learned_when_nothing_varies(organ_examples, predictor):
     training, everyone, _ = organ_examples()
     flat = training.covariates * 0.0 + 1.0
-    model = fitted(RidgeDose(), OrganExamples("kidneys", training.patients, training.partitions, flat, training.dose))
-    np.testing.assert_allclose(model.predict(everyone), training.log_dose.mean())
+    alike = OrganExamples("kidneys", training.patients, training.partitions, flat, training.dose)
+    model = fitted(predictor(), alike)
+    again = predictor.restore(model.state(), model.tensors())
+    left = again.predict(everyone) - again.offset(everyone)
+    np.testing.assert_allclose(left, (training.log_dose - again.offset(alike)).mean())
     assert model.state()["columns"] == []
+
+
+@pytest.mark.parametrize("predictor", LEARNERS)
+def test_a_model_without_one_of_its_arrays_is_not_built(organ_examples, predictor):
+    training, _, _ = organ_examples()
+    model = fitted(predictor(), training)
+    for name in ("intercept", *predictor.stored):
+        rest = {other: values for other, values in model.tensors().items() if other != name}
+        with pytest.raises(KeyError, match=name):
+            predictor.restore(model.state(), rest)
 
 
 def test_mlp_learns_better_than_the_mean(organ_examples):
@@ -81,7 +98,7 @@ def test_watching_patients_are_not_learned_from(organ_examples):
     assert held_back(subset(training, training.patients[:9]), seed=5)[1] is None
 
 
-@pytest.mark.parametrize("predictor", [RidgeDose, HybridDose, MlpDose])
+@pytest.mark.parametrize("predictor", [*LEARNERS, MlpDose])
 def test_scaling_and_selection_see_nothing_of_held_out_patients(organ_examples, predictor):
     training, everyone, _ = organ_examples()
     changed = everyone.covariates.copy()

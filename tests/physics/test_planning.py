@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import brentq
 
@@ -204,3 +204,37 @@ def test_a_bed_limit_needs_a_half_life() -> None:
     assert caught.value.code == "missing_t_eff"
     with pytest.raises(SettingsError, match="knows no organ spleen"):
         organ_risks("spleen", 0.5)
+
+
+def test_few_residuals_widen_the_prediction_by_students_t() -> None:
+    few = replace(MARROW, residuals=7.0)
+    sigma = math.sqrt(math.log1p(0.35**2))
+    limit = few.activity_limit_gbq(2, 0.05)
+    assert limit == pytest.approx(1.0 / (0.03 * math.exp(1.8946 * sigma)), rel=1e-4)  # t_7 leaves 5 % above 1.8946
+    assert few.exceedance(limit, 2) == pytest.approx(0.05, rel=1e-9)
+    assert replace(MARROW, residuals=1e9).activity_limit_gbq(2, 0.05) == pytest.approx(
+        MARROW.activity_limit_gbq(2, 0.05), rel=1e-6
+    )
+    with pytest.raises(DataError):
+        plan_activity([replace(MARROW, residuals=0.0)], cycles=1, probability=0.05)
+
+
+@settings(deadline=None)
+@given(p=st.floats(0.001, 0.5), cycles=st.integers(1, 6), ratio=st.floats(0.2, 5.0))
+def test_joint_plans_hold_the_sum_of_risks_to_the_probability(*, p: float, cycles: int, ratio: float) -> None:
+    organs = [KIDNEYS, replace(MARROW, dose_gy_per_gbq=0.03 * ratio), replace(KIDNEYS, kind="dose", limit_gy=35.0)]
+    each = plan_activity(organs, cycles=cycles, probability=p)
+    joint = plan_activity(organs, cycles=cycles, probability=p, joint=True)
+    kidneys = max(organs[i].exceedance(joint.activity_gbq, cycles) for i in (0, 2))  # one organ, one dose
+    assert kidneys + organs[1].exceedance(joint.activity_gbq, cycles) == pytest.approx(p, rel=1e-6)
+    assert joint.activity_gbq <= each.activity_gbq
+    # An equal share for both organs is the most cautious way to hold the sum.
+    assert joint.activity_gbq >= plan_activity(organs, cycles=cycles, probability=p / 2).activity_gbq * (1 - 1e-9)
+
+
+def test_joint_plan_of_certain_doses_is_the_deterministic_limit() -> None:
+    sure = [replace(KIDNEYS, relative_std=0.0), replace(MARROW, relative_std=0.0)]
+    both = [plan_activity(sure, cycles=4, probability=0.05, joint=joint) for joint in (False, True)]
+    assert both[0] == both[1]
+    capped = plan_activity([KIDNEYS, MARROW], cycles=4, probability=0.05, joint=True, max_activity_gbq=2.0)
+    assert (capped.activity_gbq, capped.binding_organ) == (2.0, "")

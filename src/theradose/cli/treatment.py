@@ -2,16 +2,17 @@
 
 import math
 import re
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from theradose.cli.answers import answer, refusal
 from theradose.cli.numbers import NumbersCommand
+from theradose.cli.patient_plans import plan_patients
+from theradose.cli.plan_answer import plan_lines, plan_report
 
-CURVE = (0.25, 0.5, 0.75, 1.0, 1.25, 1.5, 2.0)  # activities of the curves, in parts of the planned one
 PAIR = re.compile(r"[A-Za-z]\w*=[^=]+")
-LINE = "  {:<22}{:<8}{:>9}{:>10}{:>13}{:>13}{:>16}"
 
 
 class PairsCommand(NumbersCommand):
@@ -99,10 +100,17 @@ def bed(
 
 
 def plan(
+    data: Annotated[Path | None, typer.Argument(help="Data set folder of new patients, with --model.")] = None,
     *,
-    dose_gy_per_gbq: Annotated[list[str], typer.Option("--dose-gy-per-gbq", help="As kidneys=0.5 marrow=0.03.")],
+    model: Annotated[str, typer.Option(help="Model that predicts their doses: folder, or models:/NAME@champion.")] = "",
+    dose_gy_per_gbq: Annotated[
+        list[str] | None, typer.Option("--dose-gy-per-gbq", help="In place of a model, as kidneys=0.5 marrow=0.03.")
+    ] = None,
     cycles: Annotated[int, typer.Option(help="Cycles to come, of equal activity.")] = 1,
     probability: Annotated[float, typer.Option(help="Of exceeding an organ's limit, at most.")] = 0.05,
+    joint: Annotated[
+        bool, typer.Option("--joint/--each", help="Hold to --probability that any limit is exceeded, or each one.")
+    ] = False,
     relative_std: Annotated[list[str] | None, typer.Option("--relative-std", help="Of the prediction, as 0.2.")] = None,
     exact: Annotated[bool, typer.Option("--exact", help="Take predictions without --relative-std as exact.")] = False,
     distribution: Annotated[str, typer.Option(help="lognormal (the dose is its median) or normal.")] = "lognormal",
@@ -117,13 +125,18 @@ def plan(
     max_activity_gbq: Annotated[float, typer.Option(help="Cap on the activity of one cycle.")] = float("inf"),
     lesion_ml: Annotated[float | None, typer.Option(help="Volume of lesions, for tumour control.")] = None,
     curves: Annotated[bool, typer.Option("--curves", help="Print risk and response against activity too.")] = False,
+    report: Annotated[Path | None, typer.Option(help="Folder for one page a patient, with DATA.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Print the highest activity per cycle that keeps P(limit exceeded) at every organ below --probability.
 
-    Options of organs take organ=number, one after another; a number alone holds for all organs. Limits and constants
-    come from the table of limits where not given. In all cycles an organ is taken to get the same dose per activity.
+    For the patients of DATA by the predictions of --model and the errors it made out of fold (code 3 when some cannot
+    be planned), or for doses that are given. Options of organs take organ=number, one after another; a number alone
+    holds for all organs. Limits and constants come from the table of limits where not given. In all cycles an organ is
+    taken to get the same dose per activity.
     """
+    if (data is None) != (not model) or (data is None) != bool(dose_gy_per_gbq):
+        raise typer.BadParameter("give DATA and --model, or --dose-gy-per-gbq alone")
     own = {
         "limit_bed_gy": _pairs(limit_bed_gy, "--limit-bed-gy"),
         "limit_dose_gy": _pairs(limit_dose_gy, "--limit-dose-gy"),
@@ -136,19 +149,48 @@ def plan(
         "given_bed_gy": _pairs(given_bed_gy, "--given-bed-gy"),
     }
     doses, given = _pairs(dose_gy_per_gbq, "--dose-gy-per-gbq"), _pairs(given_gy, "--given-gy")
+    case = "cautious" if cautious else "standard"
+    volume = {} if lesion_ml is None else {"": [lesion_ml]}
+    cap = {} if max_activity_gbq == math.inf else {"": [max_activity_gbq]}
+    options = {**own, **about, "given_gy": given, "lesion_ml": volume, "max_activity_gbq": cap}
+    asked: dict[str, Any] = {"cycles": cycles, "probability": probability, "joint": joint}
+    case = "cautious" if cautious else "standard"
     with refusal(as_json):
-        volume = {} if lesion_ml is None else {"": [lesion_ml]}
-        cap = {} if max_activity_gbq == math.inf else {"": [max_activity_gbq]}
-        options = {**own, **about, "given_gy": given}
-        _require_organs(doses, {**options, "lesion_ml": volume, "max_activity_gbq": cap})
+        _require_rather_kept(probability)
+        if data is not None:
+            stated = {"--relative-std": relative_std, "--exact": exact, "--distribution": distribution != "lognormal"}
+            _require_unused({**stated, "--given-bed-gy": given_bed_gy, "--lesion-ml": lesion_ml, "--curves": curves})
+            asked |= {"max_activity_gbq": max_activity_gbq, "case": case}
+            plan_patients(data, model, asked, options, report=report, as_json=as_json, require=_require_organs)
+            return
+        _require_unused({"--report": report})
+        _require_organs(doses, options)
         _require_std(doses, about["relative_std"], exact)
-        risks = _risks(doses, own, about, given, distribution=distribution, case="cautious" if cautious else "standard")
-        report = _plan(risks, cycles, probability, max_activity_gbq, lesion_ml=lesion_ml or 0.0)
-    answer(report, as_json, _plan_lines(report, curves))
+        risks = _risks(doses, own, about, given, distribution=distribution, case=case)
+        answered = plan_report(risks, max_activity_gbq=max_activity_gbq, lesion_ml=lesion_ml or 0.0, **asked)
+    answer(answered, as_json, plan_lines(answered, curves))
 
 
 Numbers = dict[str, list[float]]
 MAY_BE_ZERO = ("relative_std", "given_gy", "given_bed_gy")
+
+
+def _require_rather_kept(probability: float) -> None:
+    """Raise DataError for a plan that rather breaks a limit than keeps it: the other probability is meant."""
+    from theradose.physics.radiobiology import require
+
+    kept = f"; {1.0 - probability:.3g} keeps limits with {probability:g}" if 0.5 < probability < 1.0 else ""
+    require(probability <= 0.5, "probability", probability, f"0 to 0.5, of exceeding a limit{kept}")
+
+
+def _require_unused(options: dict[str, Any]) -> None:
+    """Raise SettingsError for options that mean nothing here."""
+    from theradose.errors import SettingsError
+
+    given = [name for name, value in options.items() if value not in (None, False)]
+    if given:
+        remedy = "with DATA and --model the predictions are the model's; --report needs them"
+        raise SettingsError("an option does not go with the others", got=given, remedy=remedy, code="wrong_option")
 
 
 def _require_organs(doses: Numbers, options: dict[str, Numbers]) -> None:
@@ -204,90 +246,3 @@ def _risks(
             organ, dose, distribution=distribution, case=case, given_gy=of(organ, given), chosen=chosen, **more
         )
     return risks
-
-
-def _response(risk: Any, activity_gbq: float, cycles: int, lesion_ml: float) -> dict[str, Any]:
-    """Return what an organ or the lesions get from an activity per cycle: risk, dose, BED, complication or control."""
-    from theradose.physics.complications import external_beam_ntcp
-    from theradose.physics.planning import TARGET
-    from theradose.physics.tumour_control import external_beam_tcp
-
-    bed_total = risk.total_bed_gy(activity_gbq, cycles)
-    ntcp, note = external_beam_ntcp(risk.organ, bed_total, risk.alpha_beta_gy)
-    tcp = float("nan")
-    if risk.kind == TARGET and lesion_ml > 0:
-        tcp, note = external_beam_tcp(bed_total, lesion_ml)
-    return {
-        "organ": risk.organ, "kind": risk.kind,
-        "probability": float("nan") if math.isinf(risk.limit_gy) else risk.exceedance(activity_gbq, cycles),
-        "dose_gy": risk.total_dose_gy(activity_gbq, cycles), "bed_gy": bed_total,
-        "ntcp": ntcp, "tcp": tcp, "note": note,
-    }  # fmt: skip
-
-
-def _plan(
-    risks: list[Any], cycles: int, probability: float, max_activity_gbq: float, *, lesion_ml: float
-) -> dict[str, Any]:
-    """Return the plan with what every organ gets from it, and from less and more."""
-    from theradose.physics.dose import is_implausible
-    from theradose.physics.planning import TARGET, plan_activity
-
-    found = plan_activity(risks, cycles=cycles, probability=probability, max_activity_gbq=max_activity_gbq)
-    organs = [
-        {
-            **_response(risk, found.activity_gbq, cycles, lesion_ml),
-            "limit": risk.limit_gy, "unit": "Gy", "activity_limit_gbq": limit_gbq,
-            "g_factor": risk.g, "given_dose_gy": risk.given_dose_gy, "given_bed_gy": risk.given_bed_gy,
-            "flags": ["implausible_dose"] if is_implausible(risk.organ, risk.dose_gy_per_gbq) else [],
-        }
-        for risk, limit_gbq in zip(risks, found.limits_gbq, strict=True)
-    ]  # fmt: skip
-    exact = list(dict.fromkeys(risk.organ for risk in risks if not risk.relative_std and risk.kind != TARGET))
-    steps = [part * found.activity_gbq for part in CURVE]
-    curve = [
-        {"activity_gbq": gbq, "organs": [_response(risk, gbq, cycles, lesion_ml) for risk in risks]} for gbq in steps
-    ]
-    return {
-        "activity_gbq": found.activity_gbq, "total_gbq": found.total_gbq, "cycles": cycles, "probability": probability,
-        "binding_organ": found.binding_organ or None, "binding_limit": found.binding_kind or None,
-        "exact_organs": exact, "prediction_taken_as_exact": bool(exact),
-        "capped": not found.binding_organ, "organs": organs,
-        "cycles_correlated": "fully: an organ gets the same dose per activity in every cycle to come", "curve": curve,
-    }  # fmt: skip
-
-
-def _row(head: list[str], organ: dict[str, Any], keys: dict[str, int]) -> str:
-    """Return a line of a table; a dash for what is not known."""
-    cells = [f"{organ[key]:.{n}f}" if math.isfinite(organ[key]) else "-" for key, n in keys.items()]
-    return LINE.format(*head, *cells)
-
-
-def _plan_lines(report: dict[str, Any], curves: bool) -> list[str]:
-    """Return the plan as a page for people."""
-    from theradose.vocabulary import FLAGS, QUANTITIES
-
-    usual_gbq = (QUANTITIES["administered_mbq"].high or 0.0) / 1000.0
-    limit = {"bed": "BED", "dose": "dose", None: ""}[report["binding_limit"]]
-    held = "the cap on activity" if report["capped"] else f"the {limit} limit of {report['binding_organ']}"
-    exact = ", ".join(report["exact_organs"])
-    organs, total = report["organs"], f"{report['total_gbq']:.3f} GBq in all"
-    keys = {"limit": 1, "probability": 4, "dose_gy": 2, "bed_gy": 2, "activity_limit_gbq": 2}
-    lines = [
-        f"  {report['activity_gbq']:.3f} GBq in each of {report['cycles']} cycles, {total}",
-        f"  held by {held}; P(limit exceeded) at most {report['probability']:g}",
-        *([f"  above {usual_gbq:g} GBq, more than is given"] if report["activity_gbq"] > usual_gbq else []),
-        *([f"  WARNING: prediction taken as exact for {exact}: P leaves its error out"] if exact else []),
-        LINE.format("organ", "kind", "limit Gy", "P", "dose Gy", "BED Gy", "alone, GBq"),
-        *(_row([o["organ"], o["kind"]], o, keys) for o in organs),
-        *(f"  {o['organ']}: {FLAGS[flag]}: is it Gy per cycle, not Gy per GBq?" for o in organs for flag in o["flags"]),
-    ]
-    if curves:
-        keys = {"probability": 4, "dose_gy": 2, "bed_gy": 2, "ntcp": 4, "tcp": 4}
-        lines += ["", LINE.format("organ", "GBq", "P", "dose Gy", "BED Gy", "NTCP", "TCP")]
-        lines += [
-            _row([f"{o['organ']} {o['kind']}", f"{c['activity_gbq']:.2f}"], o, keys)
-            for c in report["curve"]
-            for o in c["organs"]
-        ]
-        lines += dict.fromkeys(f"  {o['organ']}: {o['note']}" for o in organs if o["note"])
-    return lines

@@ -21,8 +21,13 @@ LEARNED = {
     "ridge": "Linear regression of the log dose on selected covariates with a quadratic penalty.",
     "hybrid": "Physics carries the dose; a strongly shrunk linear regression learns what it leaves unexplained.",
     "mlp": "A small multi-layer perceptron on the covariates.",
-    "unet": "A two-dimensional U-Net on PET and CT slices.",
-    "unet_residual": "A two-dimensional U-Net that corrects the PET-scaled map.",
+    "pls": "Partial least squares: a few directions in correlated covariates.",
+    "gp": "A Gaussian process on selected covariates.",
+    "hybrid_gp": "Physics carries the dose; a Gaussian process learns what it leaves unexplained.",
+    "gradient_boosting": "Shallow trees, each correcting those before it.",
+    "extra_trees": "The mean of many randomly cut trees.",
+    "knn": "The mean log dose of the most similar training patients.",
+    "unet2d": "A two-dimensional U-Net that corrects the PET-scaled map, slice by slice.",
 }
 NOT_FOR = (
     "Not for clinical use: neither for choosing an activity nor for judging a treatment.",

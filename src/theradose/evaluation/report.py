@@ -23,7 +23,7 @@ from theradose.provenance import write_atomically
 from theradose.vocabulary import RESEARCH_USE_ONLY
 
 TEMPLATES = Path(__file__).resolve().parent / "templates"
-TEMPLATE_FILES = ("base.html.j2", "parts.html.j2", "index.html.j2", "card.html.j2", "style.css")
+TEMPLATE_FILES = ("base.html.j2", "parts.html.j2", "index.html.j2", "card.html.j2", "style.css", "patient.html.j2")
 PAGE, CARD = TEMPLATE_FILES[2], TEMPLATE_FILES[3]
 
 
@@ -184,7 +184,7 @@ def environment() -> Environment:
     return found
 
 
-def _render(template: str, content: Mapping[str, Any]) -> bytes:
+def render(template: str, content: Mapping[str, Any]) -> bytes:
     """Fill a template with the style sheet inside."""
     style = (TEMPLATES / TEMPLATE_FILES[4]).read_text(encoding="utf-8")
     page = environment().get_template(template).render(**content, style=style, notice=RESEARCH_USE_ONLY)
@@ -198,15 +198,13 @@ def write_report(study: StudyResults, out: Path) -> list[Path]:
     index = out / "index.html"
     write_atomically(
         index,
-        _render(
-            PAGE, {**shared, "sections": chapters, "numbers": key_numbers(study), "settings": settings_line(study)}
-        ),
+        render(PAGE, {**shared, "sections": chapters, "numbers": key_numbers(study), "settings": settings_line(study)}),
     )
     written = [index]
     cards: list[dict[str, Any]] = next((section.content for section in chapters if section.anchor == "cards"), [])
     for card in cards:
         path = out / "cards" / card_file(card)
-        write_atomically(path, _render(CARD, {**shared, "card": card}))
+        write_atomically(path, render(CARD, {**shared, "card": card}))
         written.append(path)
     if not study.scores.empty:
         path = out / "experiments.csv"

@@ -149,9 +149,7 @@ def _new_folder(folder: Path) -> Path:
     where = Where(file=str(folder))
     try:
         if folder.exists():
-            raise SettingsError(
-                "folder exists", where=where, remedy="name a new one or remove it", code="THR-375"
-            )
+            raise SettingsError("folder exists", where=where, remedy="name a new one or remove it", code="THR-375")
         unfinished = folder.with_name(f".{folder.name}.{os.getpid()}.tmp")
         unfinished.mkdir(parents=True)
     except OSError as error:

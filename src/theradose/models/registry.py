@@ -2,13 +2,30 @@
 
 from theradose.errors import SettingsError, Where
 from theradose.models.baselines import PetScaled, PopulationMean
+from theradose.models.gaussian import GaussianDose, HybridGaussianDose
 from theradose.models.image_predictors import IMAGE_PREDICTORS
 from theradose.models.linear import HybridDose, RidgeDose
 from theradose.models.mlp import MlpDose
+from theradose.models.neighbours import NearestPatients
+from theradose.models.pls import PlsDose
 from theradose.models.predictors import Predictor
+from theradose.models.trees import BoostedTrees, ExtraTrees
 
+ORGAN_PREDICTORS: tuple[type[Predictor], ...] = (
+    PopulationMean,
+    PetScaled,
+    RidgeDose,
+    HybridDose,
+    PlsDose,
+    GaussianDose,
+    HybridGaussianDose,
+    BoostedTrees,
+    ExtraTrees,
+    NearestPatients,
+    MlpDose,
+)
 PREDICTORS: dict[str, type[Predictor]] = {
-    **{predictor.name: predictor for predictor in (PopulationMean, PetScaled, RidgeDose, HybridDose, MlpDose)},
+    **{predictor.name: predictor for predictor in ORGAN_PREDICTORS},
     **IMAGE_PREDICTORS,
 }
 

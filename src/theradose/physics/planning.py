@@ -6,7 +6,9 @@ another: the organ's x is the same in all of them (fully correlated, the cautiou
 they independent, errors would average out). With d = A x per cycle the limit is met when
     d + d^2 G / (alpha/beta) <= (limit - given) / n          (a limit on dose: G = 0)
 which is d <= d*, a number without A. So P(limit exceeded) = P(x > d*/A), and the highest activity is d* / q, q the
-(1 - p) quantile of x. Each organ is held to p by itself; the probability that any is exceeded is at most the sum.
+(1 - p) quantile of x. A spread found from n residuals is itself uncertain: the score of x is then Student's t with n
+degrees of freedom instead of normal. Each organ is held to p by itself, or all organs jointly: the probability that any
+limit is exceeded is at most the sum over organs, whatever ties their errors together, and that sum is held to p.
 """
 
 import math
@@ -14,7 +16,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import ndtr, ndtri
+from scipy.optimize import brentq
+from scipy.special import stdtr, stdtrit
 
 from theradose.errors import DataError, SettingsError, Where
 from theradose.physics.limits import LIMITS, constant, has_constant
@@ -44,6 +47,7 @@ class OrganRisk:
     """An organ in the plan: predicted dose per activity, limit, radiobiology, what earlier cycles gave.
 
     `kind` is `bed`, `dose`, or `target` for a lesion, which has no limit. Without radiobiology alpha/beta is infinite.
+    `residuals` is how many errors `relative_std` was found from; infinite when it is known.
     """
 
     organ: str
@@ -56,6 +60,7 @@ class OrganRisk:
     given_dose_gy: float = 0.0
     given_bed_gy: float = 0.0
     distribution: str = "lognormal"
+    residuals: float = math.inf
 
     def allowed_dose_gy(self, cycles: int) -> float:
         """Return d*, the highest dose in Gy of one coming cycle; DataError when nothing is left of the limit."""
@@ -74,7 +79,7 @@ class OrganRisk:
     def activity_limit_gbq(self, cycles: int, probability: float) -> float:
         """Return the activity per cycle in GBq at which the limit is exceeded with `probability`: d* / quantile."""
         ratio_of = DISTRIBUTIONS[self.distribution][0]
-        quantile = ratio_of(-float(ndtri(probability)), self.relative_std)
+        quantile = ratio_of(-float(stdtrit(self.residuals, probability)), self.relative_std)
         require(quantile > 0, f"quantile of {self.organ}", quantile, "a dose above zero: use lognormal")
         return self.allowed_dose_gy(cycles) / (self.dose_gy_per_gbq * quantile)
 
@@ -83,7 +88,7 @@ class OrganRisk:
         ratio = self.allowed_dose_gy(cycles) / (activity_gbq * self.dose_gy_per_gbq)
         if not self.relative_std:
             return float(ratio < 1.0 - SAME)
-        return float(ndtr(-DISTRIBUTIONS[self.distribution][1](ratio, self.relative_std)))
+        return float(stdtr(self.residuals, -DISTRIBUTIONS[self.distribution][1](ratio, self.relative_std)))
 
     def total_dose_gy(self, activity_gbq: float, cycles: int) -> float:
         """Return the predicted dose in Gy of earlier and coming cycles together."""
@@ -106,12 +111,45 @@ class ActivityPlan:
     binding_kind: str = ""
 
 
+def any_exceedance(organs: Sequence[OrganRisk], activity_gbq: float, cycles: int) -> float:
+    """Return the most (1) that the probability of exceeding any organ's limit can be: the sum over organs, at most 1.
+
+    It holds however the organs' errors hang together. An organ with several limits counts once, with the strictest.
+
+    >>> marrow, liver = OrganRisk("marrow", 0.03, 0.3, 2.0, "dose"), OrganRisk("liver", 0.5, 0.3, 30.0, "dose")
+    >>> [round(any_exceedance(some, 10.284, 4), 3) for some in ([marrow], [marrow, marrow], [marrow, liver])]
+    [0.05, 0.05, 0.149]
+    """
+    worst: dict[str, float] = {}
+    for organ in organs:
+        worst[organ.organ] = max(worst.get(organ.organ, 0.0), organ.exceedance(activity_gbq, cycles))
+    return min(sum(worst.values()), 1.0)
+
+
+def _joint_limit_gbq(organs: Sequence[OrganRisk], cycles: int, probability: float, lowest_gbq: float) -> float:
+    """Return the activity at which the organs together reach `probability`; `lowest_gbq` is where the first does."""
+
+    def above(activity_gbq: float) -> float:
+        return any_exceedance(organs, activity_gbq, cycles) - probability
+
+    if above(lowest_gbq) <= SAME:
+        return lowest_gbq
+    part = probability / (2 * len(organs))  # where each has this much, all have less than `probability`
+    return float(brentq(above, min(organ.activity_limit_gbq(cycles, part) for organ in organs), lowest_gbq))
+
+
 def plan_activity(
-    organs: Sequence[OrganRisk], *, cycles: int, probability: float, max_activity_gbq: float = math.inf
+    organs: Sequence[OrganRisk],
+    *,
+    cycles: int,
+    probability: float,
+    max_activity_gbq: float = math.inf,
+    joint: bool = False,
 ) -> ActivityPlan:
     """Return the highest equal activity per cycle with P(limit exceeded) <= `probability` at every organ.
 
-    The plan says which organ binds; `limits_gbq` holds each organ's own highest activity, in the order of `organs`.
+    `joint`: with P(any limit exceeded) <= `probability`, as `any_exceedance` bounds it. The plan says which organ
+    binds; `limits_gbq` holds each organ's own highest activity, in the order of `organs`.
     DataError when a number cannot be or (code `limit_exceeded`) earlier cycles used up a limit; SettingsError
     (`no_limit`) when nothing bounds the activity.
 
@@ -122,6 +160,8 @@ def plan_activity(
     ('marrow', 10.28)
     >>> round(plan_activity([kidneys], cycles=4, probability=0.05).activity_gbq, 2)
     12.3
+    >>> round(plan_activity([kidneys, marrow], cycles=4, probability=0.05, joint=True).activity_gbq, 2)
+    10.15
     """
     whole = 1 <= cycles <= HIGHEST_CYCLES and int(cycles) == cycles
     require(whole, "cycles", cycles, f"a whole number from 1 to {HIGHEST_CYCLES}")
@@ -133,17 +173,19 @@ def plan_activity(
         require(0 <= std <= highest, "relative_std", std, f"0 to {highest:g}, a part of the prediction, not per cent")
         require(organ.limit_gy > 0, "limit_gy", organ.limit_gy, "above zero, Gy")
         require(min(organ.given_dose_gy, organ.given_bed_gy) >= 0, "given_gy", organ.given_bed_gy, "not negative, Gy")
+        require(organ.residuals >= 1, "residuals", organ.residuals, "at least 1")
         require(organ.distribution in DISTRIBUTIONS, "distribution", organ.distribution, f"one of {[*DISTRIBUTIONS]}")
     limits = tuple(organ.activity_limit_gbq(cycles, probability) for organ in organs)
     lowest = min(limits, default=math.inf)
-    activity = min(lowest, max_activity_gbq)
+    held = _joint_limit_gbq(organs, cycles, probability, lowest) if joint and lowest < math.inf else lowest
+    activity = min(held, max_activity_gbq)
     if math.isinf(activity):
         raise SettingsError(
             "nothing bounds the activity",
             remedy="name an organ at risk, or the highest activity that may be given",
             code="no_limit",
         )
-    if lowest > max_activity_gbq:
+    if held > max_activity_gbq:
         return ActivityPlan(activity, cycles * activity, "", limits)
     binding = organs[limits.index(lowest)]
     return ActivityPlan(activity, cycles * activity, binding.organ, limits, binding.kind)
@@ -167,6 +209,7 @@ def organ_risks(
     given_gy: Sequence[float] = (),
     given_bed_gy: float | None = None,
     chosen: Mapping[str, float] | None = None,
+    residuals: float = math.inf,
 ) -> list[OrganRisk]:
     """Return an organ with its limits and constants, from `chosen` or else from the table of limits.
 
@@ -210,6 +253,7 @@ def organ_risks(
         OrganRisk(
             organ, dose_gy_per_gbq, relative_std, math.inf if kind == TARGET else value(LIMITS[kind]), kind, g,
             alpha_beta_gy, float(sum(given_gy)), earlier if given_bed_gy is None else given_bed_gy, distribution,
+            residuals,
         )
         for kind in kinds
     ]  # fmt: skip
