@@ -1,4 +1,4 @@
-"""The functions of benchmarks/learning.py on fewer draws and patients; the noise of the smaller sample is in the bars."""
+"""The functions of benchmarks/learning.py on fewer draws and patients; bars hold the noise of the smaller sample."""
 
 import importlib.util
 from pathlib import Path
@@ -58,6 +58,7 @@ def test_smaller_training_sets_are_the_first_of_larger_ones():
     np.testing.assert_array_equal(few.dose, many.dose[:10])
 
 
+@pytest.mark.slow
 def test_the_limit_is_below_what_columns_tell(fresh):
     one = fresh["kidneys"]
     image, table = (np.abs(best / one.examples.dose - 1).mean() for best in (one.image_mape, one.table_mape))
@@ -65,6 +66,7 @@ def test_the_limit_is_below_what_columns_tell(fresh):
     assert image < 1.02 * table
 
 
+@pytest.mark.slow
 def test_models_keep_their_bars_on_few_draws(fresh):
     found = benchmark.learn(benchmark.COUPLING, fresh, (PetScaled, HybridDose), (27, 165), 3)
     mean = found.groupby(["n", "model"])[benchmark.FIGURES].mean()
@@ -76,6 +78,7 @@ def test_models_keep_their_bars_on_few_draws(fresh):
     assert benchmark.leaks(found).empty
 
 
+@pytest.mark.slow
 def test_one_who_knows_the_dose_is_a_leak(fresh):
     one = fresh["kidneys"]
     residuals = np.linspace(-0.01, 0.01, 27)
