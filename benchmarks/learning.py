@@ -224,15 +224,14 @@ def picture(scores: pd.DataFrame, limit_mape: float) -> Figure:
     axes, table = figure.subplots(), scores.groupby(["model", "n"])["mape"].agg(["mean", "sem"])
     for name, words in SHOWN.items():
         own, (colour, marker) = table.loc[name], style[name]
-        axes.errorbar(own.index, own["mean"], own["sem"], color=colour, marker=marker, capsize=2)
-        axes.annotate(words, (own.index[-1], own["mean"].iloc[-1]), (6, 0), textcoords="offset points", color=colour)
+        axes.errorbar(own.index, own["mean"], own["sem"], color=colour, marker=marker, capsize=2, label=words)
     axes.axhline(limit_mape, color=INK, linestyle="--", linewidth=1)
     axes.annotate("nobody can be better", (CURVE[0], limit_mape), (0, -10), textcoords="offset points")
     axes.set(xscale="log", xlabel="patients learned from", ylabel="MAPE on fresh patients, %")
     sizes = sorted(scores["n"].unique())
     axes.set_xticks(sizes, [str(n) for n in sizes])
     axes.minorticks_off()
-    axes.set_xlim(right=2.2 * sizes[-1])
+    axes.legend()
     return figure
 
 

@@ -1,6 +1,7 @@
 """The `theradose suv` command."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -69,3 +70,11 @@ def test_refusals_end_with_code_2(write, changes, code) -> None:
 def test_an_empty_folder(tmp_path) -> None:
     done = call(tmp_path, "--json")
     assert (done.exit_code, json.loads(done.stdout)["refused"]) == (2, "THR-299")
+
+
+def test_a_packed_series_is_answered_as_an_open_one(write, tmp_path) -> None:
+    folder = write()
+    plain = json.loads(call(folder, "--json").stdout)
+    shutil.make_archive(str(tmp_path / "packed" / "series"), "xztar", folder / "pet")
+    for where in (tmp_path / "packed", tmp_path / "packed" / "series.tar.xz"):
+        assert json.loads(call(where, "--json").stdout) == plain

@@ -5,7 +5,7 @@ import pydicom
 import pytest
 
 from theradose.errors import DataError
-from theradose.imaging.suv_series import suv_of_folder, suv_of_series
+from theradose.imaging.suv_series import suv_of_files, suv_of_series
 
 STORED = np.arange(5 * 4 * 6).reshape(5, 4, 6).astype(np.uint16)
 ATTENUATED = {"CorrectedImage": ["DECY", "ATTN", "SCAT"], "Manufacturer": "GE MEDICAL SYSTEMS"}
@@ -121,7 +121,7 @@ def test_a_folder_of_several_series(write, tmp_path, dicom_maker) -> None:
     write("ac", series="1.2", SeriesNumber=2)
     dicom_maker.write_slices(tmp_path / "ct", STORED, modality="CT", series="1.3")
     write("mip", STORED[:1], series="1.4", ImageType=["DERIVED", "SECONDARY", "MIP"])
-    answers, aside = suv_of_folder(tmp_path)
+    answers, aside = suv_of_files(sorted(p for p in tmp_path.rglob("*") if p.is_file()))
     assert [(one["series_number"], one.get("refused")) for one in answers] == [(1, "THR-291"), (2, None)]
     assert answers[0]["reason"].endswith("series 2 of this study can be used")
     assert aside == ["left aside, image type MIP: 1"]
@@ -132,16 +132,16 @@ def test_damaged_files_are_left_aside_when_others_are_whole(write, tmp_path) -> 
     for n, path in enumerate(files):
         path.write_bytes(b"broken")
         if n == 0:
-            (answer,), aside = suv_of_folder(tmp_path)
+            (answer,), aside = suv_of_files(sorted(p for p in tmp_path.rglob("*") if p.is_file()))
             assert said(answer, "4 of 5 slices")
             assert aside == ["left aside, WARN DICOM file is damaged: 1"]
     with pytest.raises(DataError, match=r"THR-204 .* file \d+.dcm"):
-        suv_of_folder(tmp_path)
+        suv_of_files(sorted(p for p in tmp_path.rglob("*") if p.is_file()))
 
 
 def test_a_folder_without_pet(tmp_path, dicom_maker) -> None:
     with pytest.raises(DataError, match=r"THR-299 .* no DICOM files"):
-        suv_of_folder(tmp_path)
+        suv_of_files(sorted(p for p in tmp_path.rglob("*") if p.is_file()))
     dicom_maker.write_nm(tmp_path / "nm.dcm", STORED)
     with pytest.raises(DataError, match="got NM"):
-        suv_of_folder(tmp_path)
+        suv_of_files(sorted(p for p in tmp_path.rglob("*") if p.is_file()))

@@ -31,15 +31,18 @@ def _page(one: dict[str, Any]) -> list[str]:
 
 
 def suv(
-    folder: Annotated[Path, typer.Argument(help="Folder of DICOM files with a PET series, or a part of one.")],
+    folder: Annotated[
+        Path, typer.Argument(help="Folder or archive of DICOM files with PET, a part of a series too.")
+    ],
     *,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Print SUV by body weight of every PET series in a folder, and by which rule; code 2 when none can be had."""
-    from theradose.imaging.suv_series import suv_of_folder
+    from theradose.cohort.raw_files import opened
+    from theradose.imaging.suv_series import suv_of_files
 
-    with refusal(as_json):
-        series, aside = suv_of_folder(folder)
+    with refusal(as_json), opened(folder) as files:
+        series, aside = suv_of_files(files)
     top = next((one for one in series if "refused" not in one), series[0])
     lines = [line for one in series for line in _page(one)] + aside
     report = {**top, "left_aside": aside, **({"series": series} if len(series) > 1 else {})}

@@ -4,7 +4,7 @@ Import refuses what is not whole; here its numbers are given with a note of what
 """
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -151,14 +151,14 @@ def _answers(found: Found) -> list[tuple[dict[str, Any], str]]:
     return sorted(answers, key=lambda one: (one[0]["series_number"] is None, one[0]["series_number"] or 0.0))
 
 
-def suv_of_folder(folder: Path) -> tuple[list[dict[str, Any]], list[str]]:
-    """Return an answer for every PET series under a folder, and why files were left aside (with counts).
+def suv_of_files(files: Iterable[Path]) -> tuple[list[dict[str, Any]], list[str]]:
+    """Return an answer for every PET series among files, and why others were left aside (with counts).
 
     An answer holds `refused` and `reason` instead of numbers when the series cannot be quantified; one that is not
-    attenuation-corrected names the series of its study that is. DataError when the folder holds no PET, that of the
+    attenuation-corrected names the series of its study that is. DataError when there is no PET, that of the
     first damaged file when there are such; else these are left aside, too.
     """
-    found = sort_files(p for p in sorted(folder.rglob("*")) if p.is_symlink() or p.is_file())
+    found = sort_files(files)
     reasons = [*(reason for _, reason in found.ignored), *(f"WARN {error.what}" for _, error in found.damaged)]
     aside = [f"left aside, {reason}: {count}" for reason, count in Counter(reasons).items()]
     answers = _answers(found)
