@@ -31,9 +31,7 @@ def _page(one: dict[str, Any]) -> list[str]:
 
 
 def suv(
-    folder: Annotated[
-        Path, typer.Argument(help="Folder or archive of DICOM files with PET, a part of a series too.")
-    ],
+    folder: Annotated[Path, typer.Argument(help="Folder or archive of DICOM files with PET, a part of a series too.")],
     *,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
