@@ -17,12 +17,13 @@ from theradose.features.covariates import assemble
 from theradose.features.patient import patient_features
 from theradose.features.presets import preset_from
 from theradose.imaging.grid import Grid
-from theradose.imaging.nifti import write_volume
+from theradose.imaging.nifti import sidecar, write_volume
 from theradose.imaging.volume import Volume
 from theradose.models.examples import examples_of
 from theradose.models.linear import HybridDose
 from theradose.models.organ_dose import calibrate, card
 from theradose.models.predictors import TrainingPlan
+from theradose.models.seen_images import seen
 from theradose.models.store import Trained, save_model
 from theradose.tables import PARTICIPANTS, write_table
 from theradose.vocabulary import RESEARCH_USE_ONLY
@@ -98,6 +99,7 @@ def train(root: Path) -> Path:
         cards[organ] = card(examples)
     about = {"kind": "organ_dose", "experiment": "organs", "predictor": "hybrid", "interval": 0.9, "parts": cards}
     resolved = {modality: preset.recipe for modality, preset in presets.items()}
+    about["images"] = seen(data, list(suvs))
     about["radiomics"] = {"settings": {"min_voxels": 3}, "presets": resolved}
     save_model(root / "model", Trained(models, calibration, about))
     return root / "model"
@@ -136,6 +138,18 @@ def test_uptake_never_seen_is_in_doubt_with_its_reason(tmp_path, model):
     assert "physics.pet_suv_mean" in doubt["hot", "kidneys"][0]
     assert "outside the training range" in doubt["hot", "kidneys"][0]
     assert doubt["usual", "kidneys"] == []
+
+
+def test_a_pet_of_another_tracer_or_centre_is_in_doubt(tmp_path, model, monkeypatch):
+    data = cohort(tmp_path, {"n001": 12.0})
+    people = data.participants().assign(centre="east")
+    write_table(people, data.participants_file, PARTICIPANTS)
+    file = sidecar(data.image_file("n001", "pet"))
+    file.write_text(file.read_text().replace("Ga-68", "F-18"))
+    found = json.loads(call(tmp_path, model, "--json").stdout)
+    reasons = " ".join(str(one) for one in found["patients"])
+    assert "PET tracer F-18, the model learned from Ga-68" in reasons
+    assert "centre east was not among those learned from (north)" in reasons
 
 
 def test_page_for_people_says_what_it_is(tmp_path, model):

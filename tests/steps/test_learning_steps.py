@@ -15,6 +15,7 @@ from theradose.features.presets import preset_from, read_preset
 from theradose.models.store import load_model
 from theradose.settings import to_json
 from theradose.steps import compare, evaluate, train, tune
+from theradose.steps.learning import image_card
 from theradose.tables import (
     COVARIATE_MANIFEST,
     COVARIATES,
@@ -216,7 +217,8 @@ def test_a_model_carries_presets_with_all_that_is_done_to_an_image():
     """With PyRadiomics' part alone, a new patient's images would keep their own voxels."""
     presets = Path(__file__).parents[2] / "config" / "radiomics"
     names = {"pet": "pet_8mm", "ct": "ct_8mm"}
-    kept = train.radiomics_card(Namespace(radiomics=json.dumps({"presets": names}), presets=presets))
+    chosen = Namespace(radiomics=json.dumps({"presets": names}), presets=presets, data=None)
+    kept = image_card(chosen, [])
     for modality, name in names.items():
         carried = preset_from(kept["radiomics"]["presets"][modality], modality, name)
         assert carried == read_preset(presets / f"{name}.yaml", modality)

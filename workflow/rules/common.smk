@@ -75,7 +75,8 @@ def radiomics_flags(wildcards, input):
     """Return how features were made, for models that read features."""
     if not input.presets:
         return []
-    return ["--radiomics", shlex.quote(to_json(PLAN.features_made)), "--presets", folder(input.presets[0])]
+    made = ["--radiomics", shlex.quote(to_json(PLAN.features_made)), "--presets", folder(input.presets[0])]
+    return [*made, "--data", DATA]
 
 
 def models_of(wildcards):

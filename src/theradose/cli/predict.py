@@ -34,6 +34,7 @@ def covariates_of(data: "Dataset", trained: "Trained") -> tuple["pd.DataFrame | 
     from theradose.features.covariates import assemble, pre_therapy_columns
     from theradose.features.patient import patient_features, resolution_of
     from theradose.features.presets import preset_from
+    from theradose.models.seen_images import doubts, pet_of
 
     if "radiomics" not in trained.card:
         raise DataError(
@@ -59,7 +60,10 @@ def covariates_of(data: "Dataset", trained: "Trained") -> tuple["pd.DataFrame | 
     if not tables:
         return None, refused
     found = assemble(pd.concat(tables.values(), ignore_index=True), participants, list(tables), organs)[0]
-    return found.merge(participants[["patient", "centre"]], on="patient", how="left"), refused
+    found = found.merge(participants[["patient", "centre"]], on="patient", how="left")
+    card = trained.card.get("images", {})
+    unlike = {name: doubts(card, pet_of(data, name), str(people.loc[name, "centre"])) for name in tables}
+    return found.assign(doubts=found["patient"].map(unlike)), refused
 
 
 def _number(value: float) -> float | None:

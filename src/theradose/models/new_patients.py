@@ -67,7 +67,8 @@ def predict_new(trained: Trained, covariates: pd.DataFrame) -> pd.DataFrame:
 
     Doses are in Gy/GBq: the point that lowers MAPE, the median, and the interval (NaN when it would be infinite).
     `reasons` lists why a prediction should not be trusted: a key input outside the training range, most inputs missing,
-    a centre that features could not be harmonised for (column `centre`, if there is one). Columns the model does not
+    a centre that features could not be harmonised for (column `centre`, if there is one), what stands in the column
+    `doubts`, if there is one. Columns the model does not
     use are ignored, columns it uses and does not find count as missing.
     """
     require_organ_dose(trained)
@@ -78,9 +79,12 @@ def predict_new(trained: Trained, covariates: pd.DataFrame) -> pd.DataFrame:
     nothing: dict[Hashable, float] = dict.fromkeys(columns, np.nan)
     given = covariates.get("centre", pd.Series("", covariates.index))
     centres = dict(zip(covariates["patient"], given, strict=True))
+    doubts = dict(zip(covariates["patient"], covariates.get("doubts", [()] * len(covariates)), strict=True))
     rows = [
         _one(trained, organ, patient, known.get((patient, organ), nothing), str(centres[patient]))
         for patient in dict.fromkeys(table["patient"])
         for organ in trained.predictors
     ]
+    for row in rows:
+        row["reasons"] = [*row["reasons"], *doubts[row["patient"]]]
     return pd.DataFrame(rows, columns=list(COLUMNS))

@@ -1,11 +1,17 @@
-"""What tune, train and evaluate share: their input flags and the examples behind them."""
+"""What tune, train and evaluate share: their input flags, the examples behind them, and what a model says of images."""
 
 from argparse import Namespace
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from theradose.cohort.layout import Dataset
 from theradose.experiment_sections import ExperimentSettings
+from theradose.features.presets import read_preset
 from theradose.models.image_examples import ARRAYS_FILE
+from theradose.models.seen_images import seen
+from theradose.sections import RadiomicsSettings
+from theradose.settings import from_json
 from theradose.steps.kinds import KINDS
 
 OPTIONAL = ("covariates", "covariate_manifest", "labels", "pairs", "stability")
@@ -25,3 +31,16 @@ def input_files(chosen: Namespace) -> list[Path]:
     """Return the files behind the flags that were given."""
     given = [path for name in INPUTS if (path := getattr(chosen, name, None)) is not None]
     return [path / ARRAYS_FILE if path.is_dir() else path for path in given]
+
+
+def image_card(chosen: Namespace, patients: Sequence[str]) -> dict[str, Any]:
+    """Return how features are made, with whole presets, and of which kind the images of these patients are.
+
+    A new patient gets the same features, and is told apart when his images are of another kind.
+    """
+    if chosen.radiomics is None or chosen.presets is None:
+        return {}
+    settings = from_json(RadiomicsSettings, chosen.radiomics)
+    presets = {m: read_preset(chosen.presets / f"{name}.yaml", m).recipe for m, name in settings.presets.items()}
+    images = {} if chosen.data is None else seen(Dataset(chosen.data), patients)
+    return {"radiomics": {"settings": settings.model_dump(mode="json"), "presets": presets}, "images": images}

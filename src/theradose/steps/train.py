@@ -3,12 +3,10 @@
 import json
 from argparse import Namespace
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
 from theradose.experiment_sections import ExperimentSettings
-from theradose.features.presets import read_preset
 from theradose.models.fitting import Fitted, fit_parts
 from theradose.models.folds import inner_folds, training_patients
 from theradose.models.predictors import TrainingPlan
@@ -16,22 +14,12 @@ from theradose.models.registry import predictor_named
 from theradose.models.store import Trained, save_model, save_out_of_fold
 from theradose.ops.tracking import open_run
 from theradose.provenance import write_json, write_provenance
-from theradose.sections import RadiomicsSettings
 from theradose.settings import from_json
 from theradose.steps.entry import arguments, start
 from theradose.steps.kinds import KINDS
-from theradose.steps.learning import INPUTS, OPTIONAL, input_files, load_parts
+from theradose.steps.learning import INPUTS, OPTIONAL, image_card, input_files, load_parts
 from theradose.tables import HISTORY, SPLITS, read_table, write_table
 from theradose.vocabulary import RESEARCH_USE_ONLY
-
-
-def radiomics_card(chosen: Namespace) -> dict[str, Any]:
-    """Return the radiomics settings and the resolved presets, so that a new patient gets the same features."""
-    if chosen.radiomics is None or chosen.presets is None:
-        return {}
-    settings = from_json(RadiomicsSettings, chosen.radiomics)
-    presets = {m: read_preset(chosen.presets / f"{name}.yaml", m).recipe for m, name in settings.presets.items()}
-    return {"radiomics": {"settings": settings.model_dump(mode="json"), "presets": presets}}
 
 
 def track(chosen: Namespace, experiment: str, found: Fitted, files: list[Path]) -> None:
@@ -64,8 +52,9 @@ def run(chosen: Namespace) -> None:
     )
     said = {"experiment": settings.name, "title": settings.title, "kind": settings.kind, "predictor": chosen.predictor}
     facts = {"interval": settings.interval, "seed": chosen.seed, "parts": found.cards, "notice": RESEARCH_USE_ONLY}
-    card = {**said, **facts}
-    trained = Trained(found.predictors, found.calibration, {**card, **radiomics_card(chosen)}, found.out_of_fold)
+    trained = Trained(
+        found.predictors, found.calibration, {**said, **facts, **image_card(chosen, training)}, found.out_of_fold
+    )
     files = save_model(chosen.out / "model", trained)
     save_out_of_fold(chosen.out, found.out_of_fold)
     history = pd.DataFrame(found.history, columns=None if found.history else HISTORY.names())
@@ -81,7 +70,7 @@ if __name__ == "__main__":
         __doc__,
         texts=("settings", "predictor", "radiomics"),
         numbers=("seed",),
-        paths=(*INPUTS, "tune", "presets", "tracking", "out"),
-        optional=(*OPTIONAL, "radiomics", "presets"),
+        paths=(*INPUTS, "tune", "presets", "data", "tracking", "out"),
+        optional=(*OPTIONAL, "radiomics", "presets", "data"),
     )
     start(parser, run)
