@@ -32,7 +32,7 @@ LEARNED = {
 NOT_FOR = (
     "Not for clinical use: neither for choosing an activity nor for judging a treatment.",
     "Not for other radionuclides, ligands, scanners or voxel sizes than those it was trained on.",
-    "Not for patients outside the ranges below; the predict command says so and names the value.",
+    "Not for patients unlike those it has learned from; the predict command says so and names the values.",
 )
 
 
@@ -86,6 +86,11 @@ def by_part(parts: Mapping[str, Mapping[str, Any]], name: str) -> Sheet | None:
         return None
     rows = [[Cell(words(part)), *(Cell(flat[part].get(key, DASH)) for key in columns)] for part in sort_organs(flat)]
     return Sheet([Head("Part", number=False), *(Head(words(key.rsplit(".", 1)[-1])) for key in columns)], rows)
+
+
+def _without(parts: Mapping[str, Mapping[str, Any]], name: str) -> dict[str, dict[str, Any]]:
+    """Return facts on parts less one of them."""
+    return {part: {key: v for key, v in values.items() if key != name} for part, values in parts.items()}
 
 
 def chosen_columns(parts: Mapping[str, Any]) -> Sheet | None:
@@ -149,7 +154,7 @@ def model_card(study: StudyResults, experiment: ExperimentResults, predictor: st
         "how": LEARNED.get(predictor, ""), "not_for": NOT_FOR,
         "limits": limits_of(study, int(splits.get("train", 0))),
         "split": {name: int(splits.get(name, 0)) for name in ("train", "validation", "test")},
-        "data": by_part(about.get("parts", {}), "Training data"),
+        "data": by_part(_without(about.get("parts", {}), "domain"), "Training data"),
         "parameters": by_part(trained, "Hyperparameter"), "columns": chosen_columns(parts),
         "scores": scores, "subgroups": _subgroups(experiment, predictor),
         "interval": about.get("interval"), "seed": about.get("seed", study.settings.seed),

@@ -66,27 +66,28 @@ def _upper(values: np.ndarray) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Domain:
-    """What training patients look like, in `columns`, the first `keys` of them key inputs; no dose is looked at."""
+    """What training patients look like, in `columns`, the first `keys` of them held to their range; no dose is seen."""
 
     columns: tuple[str, ...]
     keys: int
     arrays: dict[str, np.ndarray]
 
     @classmethod
-    def fit(cls, examples: OrganExamples, columns: Sequence[str]) -> Self:
-        """Learn from training examples; key inputs they have come first, then `columns`; what never varies is left out.
+    def fit(cls, examples: OrganExamples, columns: Sequence[str], beside: Sequence[str] = ()) -> Self:
+        """Learn from training examples: key inputs they have, `beside` them, `columns`; what never varies is left out.
 
-        The score of a patient is the largest of three measures, each as a multiple of what 95 % of training patients
-        stay below out of fold; the cut is its 95 % rank. DataError for fewer than ten patients or when nothing varies.
+        Key inputs and `beside` are held to their range, and a patient without a key input is never inside. The score of
+        a patient is the largest of three measures, each as a multiple of what 95 % of training patients stay below out
+        of fold; the cut is its 95 % rank. DataError for fewer than ten patients or when nothing varies.
         """
-        wanted = tuple(dict.fromkeys((*KEY, *columns)))
+        wanted = tuple(dict.fromkeys((*KEY, *beside, *columns)))
         names = [name for name in wanted if name in examples.covariates and len(set(_known(examples.column(name)))) > 1]
         if len(examples) < FEWEST or not names:
             got = f"{len(examples)} patients, {len(names)} columns"
             raise DataError(
                 "too little to say what is usual", got=got, expected=f"{FEWEST} patients, a column that varies"
             )
-        raw, keys = examples.covariates[names].to_numpy(float), sum(name in KEY for name in names)
+        raw, keys = examples.covariates[names].to_numpy(float), sum(name in {*KEY, *beside} for name in names)
         scale = _scale(raw)
         z = _standardised(raw, scale)
         usual = _out_of_fold(z, keys)
@@ -131,7 +132,8 @@ class Domain:
         return np.stack([examples.column(name) for name in self.columns], axis=1)
 
     def _gaps(self, examples: OrganExamples) -> np.ndarray:
-        return ~np.isfinite(self._raw(examples)[:, : self.keys])
+        needed = np.array([name in KEY for name in self.columns])
+        return ~np.isfinite(self._raw(examples)) & needed
 
     def _relative(self, examples: OrganExamples) -> tuple[np.ndarray, np.ndarray]:
         """Return what columns add to each measure, (3, n, p), and the measures in their units, (3, n)."""

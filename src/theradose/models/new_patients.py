@@ -7,6 +7,8 @@ import numpy as np
 import pandas as pd
 
 from theradose.errors import DataError
+from theradose.models.beside import NEEDED_BESIDE, NOISE, UPTAKE, others, together, with_others
+from theradose.models.domain import Domain
 from theradose.models.examples import NEEDED, OrganExamples, why_not
 from theradose.models.organ_dose import RESIDUALS, natural, outside
 from theradose.models.predictors import TEST
@@ -15,13 +17,17 @@ from theradose.models.store import Trained
 COLUMNS = ("patient", "voi", "dose_gy_per_gbq", "median_gy_per_gbq", "low_gy_per_gbq", "high_gy_per_gbq", "reasons")
 # More than half of the inputs filled with training medians is a prediction for somebody else.
 MISSING_ABOVE = 0.5
+NO_DOMAIN: dict[str, list[str]] = {"columns": []}
 
 
 def input_columns(trained: Trained) -> list[str]:
     """Return every covariate that one of the model's predictors or its training range needs, sorted."""
     used = {name for predictor in trained.predictors.values() for name in predictor.state().get("columns", [])}
     ranges = {name for part in trained.card["parts"].values() for name in part["ranges"]}
-    return sorted(used | ranges | set(NEEDED))
+    usual = {name for part in trained.card["parts"].values() for name in part.get("domain", NO_DOMAIN)["columns"]}
+    beside = {name for name in usual if name.startswith((UPTAKE, NOISE))}
+    behind = {*NEEDED_BESIDE} if NOISE in beside else set()
+    return sorted(used | ranges | usual - beside | behind | set(NEEDED))
 
 
 def require_organ_dose(trained: Trained) -> None:
@@ -43,7 +49,18 @@ def _new_centre(trained: Trained, organ: str, centre: str) -> list[str]:
     return [] if not known or centre in known else [f"centre {centre or 'unknown'} is new: features not harmonised"]
 
 
-def _one(trained: Trained, organ: str, patient: str, row: dict[Hashable, float], centre: str) -> dict[str, Any]:
+def _unlike(trained: Trained, organ: str, examples: OrganExamples, organs: pd.DataFrame) -> list[str]:
+    """Return why a patient is unlike those learned from; a model that does not know how they look has its ranges."""
+    card = trained.card["parts"][organ]
+    if "domain" not in card:
+        return outside({str(n): float(v) for n, v in examples.covariates.iloc[0].items()}, card["ranges"])
+    domain = Domain.restore(card["domain"], trained.calibration[organ])
+    return domain.abstain(with_others(examples, organs, others(organs, organ)))[0]
+
+
+def _one(
+    trained: Trained, organ: str, patient: str, row: dict[Hashable, float], *, centre: str, organs: pd.DataFrame
+) -> dict[str, Any]:
     """Predict one organ of one patient; without PET uptake or weight the number is missing and the reason says so."""
     empty = dict.fromkeys(COLUMNS[2:6], np.nan)
     refused = why_not(row, np.nan, labelled=False)
@@ -57,7 +74,7 @@ def _one(trained: Trained, organ: str, patient: str, row: dict[Hashable, float],
         zip(COLUMNS[2:6], (float(v[0]) for v in (doses.point, doses.median, doses.low, doses.high)), strict=True)
     )
     values = {str(name): float(value) for name, value in row.items()}
-    reasons = outside(values, trained.card["parts"][organ]["ranges"]) + _missing(trained, organ, values)
+    reasons = _unlike(trained, organ, examples, organs) + _missing(trained, organ, values)
     reasons += _new_centre(trained, organ, centre)
     return {"patient": patient, "voi": organ, **found, "reasons": reasons}
 
@@ -66,7 +83,7 @@ def predict_new(trained: Trained, covariates: pd.DataFrame) -> pd.DataFrame:
     """Return one row for each organ of the model and each patient of a covariate table.
 
     Doses are in Gy/GBq: the point that lowers MAPE, the median, and the interval (NaN when it would be infinite).
-    `reasons` lists why a prediction should not be trusted: a key input outside the training range, most inputs missing,
+    `reasons` lists why a prediction should not be trusted: a patient unlike those learned from, most inputs missing,
     a centre that features could not be harmonised for (column `centre`, if there is one), what stands in the column
     `doubts`, if there is one. Columns the model does not
     use are ignored, columns it uses and does not find count as missing.
@@ -80,8 +97,9 @@ def predict_new(trained: Trained, covariates: pd.DataFrame) -> pd.DataFrame:
     given = covariates.get("centre", pd.Series("", covariates.index))
     centres = dict(zip(covariates["patient"], given, strict=True))
     doubts = dict(zip(covariates["patient"], covariates.get("doubts", [()] * len(covariates)), strict=True))
+    organs = together(table)
     rows = [
-        _one(trained, organ, patient, known.get((patient, organ), nothing), str(centres[patient]))
+        _one(trained, organ, patient, known.get((patient, organ), nothing), centre=str(centres[patient]), organs=organs)
         for patient in dict.fromkeys(table["patient"])
         for organ in trained.predictors
     ]

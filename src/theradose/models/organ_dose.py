@@ -10,11 +10,14 @@ import numpy as np
 from theradose.errors import SettingsError, Where
 from theradose.experiment_sections import ExperimentSettings
 from theradose.features.selection import unstable_columns
+from theradose.models.beside import of_parts, others, with_others
 from theradose.models.conformal import half_width_or_nan, log_spread, lowest_mape
+from theradose.models.domain import FEWEST, Domain
 from theradose.models.examples import SUV, VOLUME, WEIGHT, OrganExamples, load_organs, subset
+from theradose.models.fitting import Fitted
 from theradose.tables import STABILITY, read_table
 
-__all__ = ["Doses", "calibrate", "card", "load", "natural", "outside", "score", "subset"]
+__all__ = ["Doses", "calibrate", "card", "finish", "load", "natural", "outside", "score", "subset"]
 
 KEY_INPUTS = {SUV: "g/mL", VOLUME: "mL", WEIGHT: "kg"}
 # How far beyond the training range a key input may lie, as a part of the range on the log scale.
@@ -74,6 +77,23 @@ def card(examples: OrganExamples) -> dict[str, Any]:
     ranges = {n: [float(np.nanmin(v)), float(np.nanmax(v))] for n, v in values.items() if np.isfinite(v).any()}
     doses = [float(examples.dose.min()), float(examples.dose.max())]
     return {"patients": len(examples), "ranges": ranges, "dose_gy_per_gbq": doses, "left_out": len(examples.left_out)}
+
+
+def finish(parts: Mapping[str, OrganExamples], found: Fitted) -> None:
+    """Add to each organ's model what its training patients look like, for the doubt about others.
+
+    The columns are those of the predictor, its key inputs and what `models.beside` adds; with fewer than ten patients
+    nothing is added, and the ranges of the card stand alone.
+    """
+    table = of_parts(parts)
+    for organ, predictor in found.predictors.items():
+        if len(parts[organ]) < FEWEST:
+            continue
+        names = others(table, organ)
+        examples = with_others(parts[organ], table, names)
+        domain = Domain.fit(examples, predictor.state().get("columns", []), names)
+        found.calibration[organ] |= domain.tensors()
+        found.cards[organ]["domain"] = domain.notes()
 
 
 def outside(values: Mapping[str, float], ranges: Mapping[str, list[float]]) -> list[str]:

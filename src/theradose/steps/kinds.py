@@ -1,12 +1,13 @@
 """The kinds of experiment: where tune and train find what differs between organ doses and dose maps."""
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from theradose.models import dose_map, organ_dose
+from theradose.models.fitting import Fitted
 
 
 @dataclass(frozen=True)
@@ -22,6 +23,7 @@ class Kind:
     `calibrate(examples, prediction)` returns named arrays kept with the model, made from out-of-fold predictions of the
     training patients, without patient names (organ_dose: residuals for the interval; {} when there is nothing).
     `card(examples)` returns JSON-like facts of the training examples kept with the model (ranges, columns; {}).
+    `finish(parts, fitted)` adds to the models what takes the training examples of all parts; most kinds add nothing.
     """
 
     load: Callable[..., dict[str, Any]]
@@ -29,9 +31,17 @@ class Kind:
     score: Callable[[Any, np.ndarray], float]
     calibrate: Callable[[Any, np.ndarray], dict[str, np.ndarray]]
     card: Callable[[Any], dict[str, Any]]
+    finish: Callable[[Mapping[str, Any], Fitted], None]
+
+
+def nothing(parts: Mapping[str, Any], found: Fitted) -> None:
+    """Add nothing to fitted models."""
+    del parts, found
 
 
 KINDS: dict[str, Kind] = {
-    name: Kind(module.load, module.subset, module.score, module.calibrate, module.card)
+    name: Kind(
+        module.load, module.subset, module.score, module.calibrate, module.card, getattr(module, "finish", nothing)
+    )
     for name, module in {"organ_dose": organ_dose, "dose_map": dose_map}.items()
 }

@@ -38,9 +38,10 @@ def run(chosen: Namespace) -> None:
     kind, splits = KINDS[settings.kind], read_table(chosen.splits, SPLITS)
     tuned = json.loads(chosen.tune.read_text(encoding="utf-8"))["parts"]
     everyone, training = load_parts(chosen, settings), training_patients(splits)
+    parts = {part: kind.subset(examples, training) for part, examples in everyone.items()}
     found = fit_parts(
         predictor_named(chosen.predictor, settings.kind),
-        {part: kind.subset(examples, training) for part, examples in everyone.items()},
+        parts,
         {part: entry["parameters"] for part, entry in tuned.items()},
         folds=inner_folds(splits, settings.tuning.folds),
         seed=chosen.seed,
@@ -50,6 +51,7 @@ def run(chosen: Namespace) -> None:
         calibrate=kind.calibrate,
         card=kind.card,
     )
+    kind.finish(parts, found)
     said = {"experiment": settings.name, "title": settings.title, "kind": settings.kind, "predictor": chosen.predictor}
     facts = {"interval": settings.interval, "seed": chosen.seed, "parts": found.cards, "notice": RESEARCH_USE_ONLY}
     trained = Trained(
