@@ -23,7 +23,7 @@ CONFIG ?= config/demo.yaml
 SNAKEMAKE = snakemake --configfile $(CONFIG) --cores $(CORES)
 PORT ?= 5000
 
-.PHONY: help demo quick resume test test-all benchmark-uncertainty benchmark-fits benchmark-dose benchmark-features benchmark-learning monte-carlo kernels validate lint format ui record pull schema docs workflow-report lock clean env real
+.PHONY: help demo quick resume test test-all benchmark-uncertainty benchmark-fits benchmark-dose benchmark-features benchmark-training benchmark-learning monte-carlo kernels validate lint format ui record pull schema docs workflow-report lock clean env real
 help:            ## show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 24
 
@@ -64,6 +64,9 @@ benchmark-dose: env ## figures of the dose engine beside their bars, and what sh
 
 benchmark-features: env ## features beside a plain loop of PyRadiomics calls: speed, equal values, memory (3 minutes)
 	python benchmarks/features.py
+
+benchmark-training: env ## training of networks beside a bare loop of torch on the same batches (2 minutes of one core)
+	python benchmarks/training.py
 
 benchmark-learning: env ## learning curves of models beside the smallest possible error (virtual; an hour of one core)
 	python benchmarks/learning.py

@@ -2,12 +2,13 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
 
-from theradose.models.folds import Folds, Subset, fit_seed, out_of_fold
-from theradose.models.predictors import Predictor, TrainingPlan
+from theradose.models.folds import Folds, Subset, fit_seed, out_of_fold, unwatched
+from theradose.models.predictors import OnEpoch, Predictor, TrainingPlan
 
 FINAL = -1
 
@@ -50,15 +51,23 @@ def fit_parts(
     card: Callable[[Any], dict[str, Any]],
     seed: int,
     training: TrainingPlan,
+    watch: Callable[[str, str], OnEpoch | None] | None = None,
 ) -> Fitted:
-    """Fit a predictor to the training examples of each part with the part's own hyperparameters."""
+    """Fit a predictor to the training examples of each part with the part's own hyperparameters.
+
+    `watch(part, fit)` names who sees the epochs of each fit.
+    """
     found = Fitted()
     for part, examples in parts.items():
         own = parameters[part]
-        predicted = out_of_fold(predictor, own, examples, folds=folds, subset=subset, seed=seed, training=training)
+        see = unwatched if watch is None else partial(watch, part)
+        predicted = out_of_fold(
+            predictor, own, examples, folds=folds, subset=subset, seed=seed, training=training, watch=see
+        )
         found.out_of_fold[part], found.calibration[part] = predicted, calibrate(examples, predicted)
         found.cards[part], found.scores[part] = card(examples), score(examples, predicted)
         found.predictors[part] = predictor(**own)
-        rows = found.predictors[part].fit(examples, seed=fit_seed(seed, FINAL), training=training)
+        seen = see("final fit")
+        rows = found.predictors[part].fit(examples, seed=fit_seed(seed, FINAL), training=training, on_epoch=seen)
         found.history += [{"part": part, **row} for row in rows]
     return found

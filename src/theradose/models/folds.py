@@ -7,11 +7,18 @@ import numpy as np
 import pandas as pd
 
 from theradose.errors import DataError, LeakageError, Where
-from theradose.models.predictors import Predictor, TrainingPlan
+from theradose.models.predictors import OnEpoch, Predictor, TrainingPlan
 
 TRAIN = "train"
 Folds = list[tuple[list[str], list[str]]]
 Subset = Callable[[Any, Collection[str]], Any]
+Watch = Callable[[str], OnEpoch | None]
+"""Returns who sees the epochs of a fit, named in words."""
+
+
+def unwatched(fit: str) -> None:
+    """Let nobody see the epochs of a fit."""
+    del fit
 
 
 def training_patients(splits: pd.DataFrame) -> list[str]:
@@ -45,9 +52,11 @@ def out_of_fold(
     subset: Subset,
     seed: int,
     training: TrainingPlan,
+    watch: Watch = unwatched,
 ) -> np.ndarray:
     """Return the prediction of each training example by a fit on the other folds, (n, ...), in the order of `examples`.
 
+    `watch` names who sees the epochs of each fit.
     DataError when a fold has nobody left to learn from, or an example is in no fold; LeakageError when a patient is on
     both sides of one.
     """
@@ -66,7 +75,7 @@ def out_of_fold(
         if len(own.patients) == 0:
             raise DataError("nobody is left to learn from in a fold", got=f"{len(set(examples.patients))} patients")
         model = predictor(**parameters)
-        model.fit(own, seed=fit_seed(seed, number), training=training)
+        model.fit(own, seed=fit_seed(seed, number), training=training, on_epoch=watch(f"fold {number + 1}"))
         values = model.predict(subset(examples, held))
         found = np.zeros((len(missing), *values.shape[1:]), values.dtype) if found is None else found
         found[where] = values

@@ -3,6 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, ClassVar, Protocol, Self
 
 import numpy as np
@@ -45,8 +46,8 @@ Range = FloatRange | IntRange | Choice
 class TrainingPlan:
     """What an experiment asks of every fit, whatever the predictor.
 
-    How long a network is trained (epochs at most, epochs without gain before it stops, examples a step), and what is
-    done to columns before anything is learned from them.
+    How long a network is trained (epochs at most, epochs without gain before it stops, examples a step), what is done
+    to columns before anything is learned from them, and where a training that is killed leaves what it has done.
     """
 
     epochs: int = 200
@@ -54,12 +55,14 @@ class TrainingPlan:
     batch_size: int = 32
     harmonise: HarmoniseSettings = AS_THEY_ARE
     selection: SelectionSettings | None = None
+    checkpoints: Path | None = None
 
     @classmethod
-    def of(cls, settings: ExperimentSettings) -> Self:
-        """Return the plan of an experiment."""
+    def of(cls, settings: ExperimentSettings, checkpoints: Path | None = None) -> Self:
+        """Return the plan of an experiment; without a folder for checkpoints a killed training begins anew."""
         training = settings.training
-        return cls(training.epochs, training.patience, training.batch_size, settings.harmonise, settings.selection)
+        bounds = (training.epochs, training.patience, training.batch_size)
+        return cls(*bounds, settings.harmonise, settings.selection, checkpoints)
 
 
 class Examples(Protocol):

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from theradose.errors import DataError
+from theradose.models.checkpoints import Checkpoint, Training, arrays_of
 from theradose.models.losses import Loss
 from theradose.models.predictors import History, OnEpoch, TrainingPlan
 
@@ -98,18 +99,24 @@ def fit_network(
     epochs, patience and batch size. With `validation` (inputs, targets) training ends when its loss has not fallen
     for `patience` epochs, and the best weights are put back; without, all epochs run and the last weights stay.
     With `decay` the learning rate falls to zero along a half cosine over all planned steps: a short training ends at
-    rest. A record holds `epoch` (from 1), `train_loss` (mean over the epoch, weights moving) and, with validation,
-    `validation_loss`; `on_epoch(epoch, losses)` sees each as it appears and may end training by raising. DataError
-    when a loss is no number.
+    rest. With `plan.checkpoints` a training that was killed goes on where it was, to the same result. A record holds
+    `epoch` (from 1), `train_loss` (mean over the epoch, weights moving) and, with validation, `validation_loss`;
+    `on_epoch(epoch, losses)` sees each as it appears and may end training by raising. DataError when a loss is no
+    number.
     """
     torch.manual_seed(seed)
     shuffler = np.random.default_rng([seed, 1])
     optimiser = torch.optim.AdamW(network.parameters(), lr=learning_rate, weight_decay=weight_decay)
     steps = plan.epochs * (len(_cuts(len(targets), plan.batch_size)) + 1)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, steps) if decay else None
-    history: History = []
-    best, best_epoch, best_weights = np.inf, 0, to_arrays(network)
-    for epoch in range(1, plan.epochs + 1):
+    training = Training(network, optimiser, schedule, shuffler)
+    data = (*inputs, targets, *(() if validation is None else (*validation[0], validation[1])))
+    numbers = {"rate": learning_rate, "weight_decay": weight_decay, "seed": seed, "decay": decay}
+    bounds = {"epochs": plan.epochs, "patience": plan.patience, "batch_size": plan.batch_size}
+    checkpoint = Checkpoint.of(plan.checkpoints, network, data, numbers | bounds)
+    for epoch in range(checkpoint.resume(training) + 1, plan.epochs + 1):
+        if validation is not None and epoch - 1 - training.best_epoch >= plan.patience:
+            break
         batches = _batches(len(targets), plan.batch_size, shuffler)
         moving = _one_epoch(
             network, inputs, targets, loss=loss, optimiser=optimiser, schedule=schedule, batches=batches
@@ -118,17 +125,15 @@ def fit_network(
         if validation is not None:
             losses["validation_loss"] = _mean_loss(network, *validation, loss)
         _require_finite(epoch, losses)
-        history.append({"epoch": epoch, **losses})
+        training.saw(epoch, losses)
         if on_epoch is not None:
             on_epoch(epoch, losses)
-        if losses.get("validation_loss", np.inf) < best:
-            best, best_epoch, best_weights = losses["validation_loss"], epoch, to_arrays(network)
-        elif validation is not None and epoch - best_epoch >= plan.patience:
-            break
+        checkpoint.offer(training)
     if validation is not None:
-        from_arrays(network, best_weights)
+        from_arrays(network, training.best_weights)
+    checkpoint.remove()
     network.eval()
-    return history
+    return training.history
 
 
 def _require_finite(epoch: int, losses: dict[str, float]) -> None:
@@ -151,7 +156,7 @@ def predict(network: nn.Module, inputs: Inputs) -> np.ndarray:
 
 def to_arrays(network: nn.Module) -> dict[str, np.ndarray]:
     """Return copies of all weights and buffers of a network by name, as safetensors stores them."""
-    return {name: value.detach().cpu().numpy().copy() for name, value in network.state_dict().items()}
+    return arrays_of(network)
 
 
 def from_arrays(network: nn.Module, arrays: Mapping[str, np.ndarray]) -> nn.Module:
