@@ -139,3 +139,23 @@ def test_held_out_patients_do_not_reach_harmonising_or_selection(organ_examples,
     assert save(first.tensors()) == save(second.tensors())
     again = predictor.restore(first.state(), first.tensors())
     assert again.predict(training).tobytes() == first.predict(training).tobytes()
+
+
+def test_columns_that_are_always_kept_come_first_and_count(organ_examples):
+    training, _, _ = organ_examples()
+    plain, _ = learned(training, training.log_dose, 3, TrainingPlan())
+    weakest = plain_order(training)[-1]
+    assert weakest not in plain.names
+    kept, x = learned(training, training.log_dose, 3, TrainingPlan(), (weakest, "no.such_column"))
+    assert kept.names[0] == weakest
+    assert x.shape[1] == 3
+    np.testing.assert_allclose(kept.prepare(training), x, atol=1e-9)
+    flat = replace(training, covariates=training.covariates.assign(**{weakest: 1.0}))
+    assert weakest not in learned(flat, flat.log_dose, 3, TrainingPlan(), (weakest,))[0].names
+
+
+def plain_order(examples):
+    """Return the columns from the most to the least like the log dose in rank."""
+    values = examples.covariates.rank().to_numpy()
+    strength = np.abs([np.corrcoef(column, examples.log_dose)[0, 1] for column in np.nan_to_num(values).T])
+    return [examples.covariates.columns[i] for i in np.argsort(-strength)]

@@ -44,7 +44,8 @@ def test_pet_scaled_is_exact_when_the_law_is(organ_examples):
 def test_ridge_is_scikit_learns_pipeline(organ_examples):
     training, everyone, _ = organ_examples()
     model = fitted(RidgeDose(alpha=3.0, k=5), training)
-    chain = Pipeline([("prepare", preparation(5)), ("ridge", Ridge(3.0))])
+    always = [list(training.covariates).index(name) for name in (SUV, WEIGHT)]
+    chain = Pipeline([("prepare", preparation(5, always=always)), ("ridge", Ridge(3.0))])
     chain.fit(training.covariates.to_numpy(float), training.log_dose)
     np.testing.assert_allclose(model.predict(everyone), chain.predict(everyone.covariates.to_numpy(float)), rtol=1e-10)
 

@@ -19,7 +19,8 @@ def test_pls_is_scikit_learns_pipeline(organ_examples, components):
     training, everyone, _ = organ_examples(n_patients=40)
     model = fitted(PlsDose(components=components, k=9), training)
     again = PlsDose.restore(model.state(), model.tensors())
-    chain = Pipeline([("prepare", preparation(9)), ("pls", PLSRegression(components, scale=False))])
+    always = [list(training.covariates).index(name) for name in PlsDose.always]
+    chain = Pipeline([("prepare", preparation(9, always=always)), ("pls", PLSRegression(components, scale=False))])
     chain.fit(training.covariates.to_numpy(float), training.log_dose)
     expected = chain.predict(everyone.covariates.to_numpy(float)).ravel()
     np.testing.assert_allclose(again.predict(everyone), expected, rtol=1e-10)

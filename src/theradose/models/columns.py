@@ -73,19 +73,25 @@ class LogSkewed(TransformerMixin, BaseEstimator):
 
 
 class SelectInformative(TransformerMixin, BaseEstimator):
-    """Keep the k columns that rank patients most like the target, none of them nearly the same as a better one."""
+    """Keep the k columns that rank patients most like the target, none of them nearly the same as a better one.
 
-    def __init__(self, k: int = 10, redundant_above: float = REDUNDANT_ABOVE) -> None:
+    The columns at the places `always` come first and count; one that does not vary is not kept.
+    """
+
+    def __init__(self, k: int = 10, redundant_above: float = REDUNDANT_ABOVE, always: Sequence[int] = ()) -> None:
         self.k = k
         self.redundant_above = redundant_above
+        self.always = always
 
     def fit(self, X: np.ndarray, y: np.ndarray) -> Self:
         """Choose columns of standardised X (n, p) without gaps by the target y (n,)."""
         strength = rank_correlation(X, y)
-        kept: list[int] = []
+        kept = [column for column in self.always if strength[column] > 0]
         for column in np.argsort(-strength, kind="stable"):
-            if len(kept) == self.k or strength[column] == 0:
+            if len(kept) >= self.k or strength[column] == 0:
                 break
+            if column in kept:
+                continue
             same = np.abs(X[:, kept].T @ X[:, column]) / len(X) if kept else np.zeros(0)
             if (same <= self.redundant_above).all():
                 kept.append(int(column))
@@ -97,9 +103,16 @@ class SelectInformative(TransformerMixin, BaseEstimator):
         return np.asarray(X[:, self.kept_])
 
 
-def preparation(k: int, harmonise: Harmonise | None = None, selection: SelectionSettings | None = None) -> Pipeline:
+def preparation(
+    k: int,
+    harmonise: Harmonise | None = None,
+    selection: SelectionSettings | None = None,
+    always: Sequence[int] = (),
+) -> Pipeline:
     """Return the unfitted chain: logarithms, medians into gaps, unit spread, selection of at most k columns.
 
+    The columns at the places `always` are kept whatever their own correlation with the target, unless `selection` is
+    given.
     With `harmonise` the last column holds the centre and is used up; with `selection` columns that are mostly missing
     go first, and its bounds replace those of SelectInformative.
     """
@@ -112,7 +125,7 @@ def preparation(k: int, harmonise: Harmonise | None = None, selection: Selection
             *usable,
             ("impute", SimpleImputer(strategy="median", keep_empty_features=True)),
             ("scale", StandardScaler()),
-            ("select", SelectInformative(k) if selection is None else _chosen(k, selection)),
+            ("select", SelectInformative(k, always=always) if selection is None else _chosen(k, selection)),
         ]
     )
 
@@ -221,16 +234,18 @@ def _harmoniser(settings: HarmoniseSettings, names: Sequence[str], centres: Sequ
     return Harmonise(settings.method, columns=columns, reference=reference, new_centre=settings.new_centre)
 
 
-def learned(examples: OrganExamples, target: np.ndarray, k: int, plan: TrainingPlan) -> tuple[Columns, np.ndarray]:
+def learned(
+    examples: OrganExamples, target: np.ndarray, k: int, plan: TrainingPlan, always: Sequence[str] = ()
+) -> tuple[Columns, np.ndarray]:
     """Fit the chain that a plan asks for to training examples; return its columns and their values, (n, k).
 
-    `target` (n,) is what the columns are chosen for.
+    `target` (n,) is what the columns are chosen for; those named in `always` are kept where they vary.
     """
     names, X = list(examples.covariates.columns), examples.covariates.to_numpy(float)
     centres = sorted(set(examples.centres))
     step = _harmoniser(plan.harmonise, names, centres)
     if step is not None:
         X = np.column_stack([X, np.searchsorted(centres, _one_each(examples.centres, len(X)))])
-    chain = preparation(k, step, plan.selection)
+    chain = preparation(k, step, plan.selection, [names.index(name) for name in always if name in names])
     chosen = chain.fit_transform(X, target)
     return Columns.of(chain, names, centres), chosen

@@ -6,7 +6,7 @@ import numpy as np
 from sklearn.linear_model import Ridge
 
 from theradose.models.baselines import log_uptake_per_weight
-from theradose.models.examples import OrganExamples
+from theradose.models.examples import NEEDED, OrganExamples
 from theradose.models.predictors import FloatRange, IntRange, Range
 from theradose.models.tabular import TabularDose
 
@@ -15,6 +15,7 @@ class RidgeDose(TabularDose):
     """log D = b0 + b x with a penalty alpha |b|^2, x at most `k` standardised covariates chosen in the fold."""
 
     name: ClassVar[str] = "ridge"
+    always: ClassVar[tuple[str, ...]] = NEEDED
     stored: ClassVar[tuple[str, ...]] = ("slope",)
     space: ClassVar[dict[str, Range]] = {"alpha": FloatRange(0.1, 1e3, log=True), "k": IntRange(1, 30)}
     defaults: ClassVar[dict[str, Any]] = {"alpha": 10.0, "k": 10}
@@ -35,6 +36,7 @@ class HybridDose(RidgeDose):
     """
 
     name: ClassVar[str] = "hybrid"
+    always: ClassVar[tuple[str, ...]] = ()
     space: ClassVar[dict[str, Range]] = {"alpha": FloatRange(10.0, 1e5, log=True), "k": IntRange(1, 30)}
     defaults: ClassVar[dict[str, Any]] = {"alpha": 1e5, "k": 10}
 

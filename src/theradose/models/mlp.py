@@ -7,7 +7,7 @@ import numpy as np
 from torch import nn
 
 from theradose.models.columns import Columns, learned
-from theradose.models.examples import OrganExamples, subset
+from theradose.models.examples import NEEDED, OrganExamples, subset
 from theradose.models.networks import NETWORKS, initialise
 from theradose.models.predictors import Choice, FloatRange, History, IntRange, OnEpoch, Predictor, Range, TrainingPlan
 from theradose.models.training import Inputs, as_tensor, fit_network, from_arrays, predict, prepare_torch, to_arrays
@@ -21,6 +21,7 @@ class MlpDose(Predictor):
 
     name: ClassVar[str] = "mlp"
     kind: ClassVar[str] = "organ_dose"
+    iterates: ClassVar[bool] = True
     space: ClassVar[dict[str, Range]] = {
         "hidden": Choice((4, 8, 16, 32)),
         "dropout": FloatRange(0.0, 0.4),
@@ -36,7 +37,7 @@ class MlpDose(Predictor):
         prepare_torch(seed)
         learning, watching = held_back(examples, seed)
         # Columns and scale come from the patients learned from alone: those who watch must not choose.
-        self.columns, _ = learned(learning, learning.log_dose, self.parameters["k"], training)
+        self.columns, _ = learned(learning, learning.log_dose, self.parameters["k"], training, NEEDED)
         self.scale = np.array([learning.log_dose.mean(), max(float(learning.log_dose.std()), 1e-6)])
         self.network = initialise(self._build(), "default", seed)
         return fit_network(

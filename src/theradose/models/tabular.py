@@ -20,6 +20,8 @@ class TabularDose(Predictor):
 
     kind: ClassVar[str] = "organ_dose"
     stored: ClassVar[tuple[str, ...]]
+    # By itself weight says little of the dose, beside the uptake it is what turns SUV into activity.
+    always: ClassVar[tuple[str, ...]] = ()
 
     def offset(self, examples: OrganExamples) -> np.ndarray:
         """Return the part of the log dose that is not learned, (n,)."""
@@ -28,7 +30,7 @@ class TabularDose(Predictor):
     def _fit(self, examples: Any, *, seed: int, training: TrainingPlan, on_epoch: OnEpoch | None) -> History:
         del on_epoch
         target = examples.log_dose - self.offset(examples)
-        self.columns, x = learned(examples, target, self.parameters["k"], training)
+        self.columns, x = learned(examples, target, self.parameters["k"], training, self.always)
         self.learned = {"intercept": np.array([target.mean()])}
         # scikit-learn refuses a matrix without columns: when nothing varies, the mean is all there is to learn.
         if x.shape[1]:
