@@ -8,6 +8,7 @@ from mlflow import MlflowClient
 
 from theradose.errors import DataError
 from theradose.models.new_patients import COLUMNS, predict_new
+from theradose.models.patient_plan import PlanRequest, plan_patient
 from theradose.models.store import load_model
 from theradose.ops import registry, tracking
 from theradose.ops.served_model import served
@@ -98,6 +99,26 @@ def test_a_registered_model_predicts_the_same_numbers_and_holds_no_pickle(regist
     assert found.equals(served(trained, rows))
     folder = Path(mlflow.artifacts.download_artifacts(artifact_uri=registered.uri))
     assert not [f for f in folder.rglob("*") if f.suffix in {".pkl", ".pickle", ".joblib", ".pt", ".pth"}]
+
+
+def test_the_served_model_plans_when_it_is_asked_for_cycles(registered, model_folder, table):
+    trained, rows = load_model(model_folder), registry.input_example(model_folder, table)
+    loaded = mlflow.pyfunc.load_model(registered.uri)
+    found = loaded.predict(rows, params={"cycles": 4, "probability": 0.1})
+    expected = plan_patient(trained, predict_new(trained, rows), PlanRequest(4, 0.1), radionuclide="Lu-177").plan
+    assert found["activity_gbq"].tolist() == [expected.activity_gbq]
+    assert found["binding_organ"].tolist() == [expected.binding_organ]
+    assert "research" in found["research_use_only"][0].lower()
+    strict = loaded.predict(rows, params={"cycles": 4, "probability": 0.01})
+    assert strict["activity_gbq"][0] < found["activity_gbq"][0]
+
+
+def test_a_refused_plan_has_a_reason_and_no_number(registered, model_folder, table):
+    rows = registry.input_example(model_folder, table)
+    rows["physics.pet_suv_mean"] *= 1e4
+    found = mlflow.pyfunc.load_model(registered.uri).predict(rows, params={"cycles": 4})
+    assert found["activity_gbq"].isna().all()
+    assert "in doubt" in found["refused"][0]
 
 
 def test_the_same_bytes_get_no_new_version_and_other_bytes_do(store, registered, model_folder, other_folder, table):

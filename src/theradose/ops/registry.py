@@ -15,7 +15,7 @@ from theradose.errors import DataError, Where
 from theradose.models.new_patients import input_columns
 from theradose.models.store import MODEL_FILE, WEIGHTS_FILE, load_model
 from theradose.ops import served_model
-from theradose.ops.served_model import MODEL_ARTIFACT, served
+from theradose.ops.served_model import MODEL_ARTIFACT, PARAMS, served
 from theradose.ops.tracking import default_uri, open_run, read_record
 from theradose.provenance import digest, sha256_file
 
@@ -61,7 +61,7 @@ def _known_version(client: MlflowClient, name: str, known: str) -> str | None:
 
 def _log(run_id: str, name: str, folder: Path, example: pd.DataFrame) -> str:
     """Log a model folder to a run, register it and return the version."""
-    signature = infer_signature(example, served(load_model(folder), example))
+    signature = infer_signature(example, served(load_model(folder), example), params=PARAMS)
     with mlflow.start_run(run_id=run_id):
         logged = mlflow.pyfunc.log_model(
             name="model",
