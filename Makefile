@@ -68,7 +68,7 @@ benchmark-features: env ## features beside a plain loop of PyRadiomics calls: sp
 benchmark-training: env ## training of networks beside a bare loop of torch on the same batches (2 minutes of one core)
 	python benchmarks/training.py
 
-benchmark-learning: env ## learning curves of models beside the smallest possible error (virtual; an hour of one core)
+benchmark-learning: env ## learning curves of models beside the smallest possible error (virtual; about ten minutes of one core)
 	python benchmarks/learning.py
 
 monte-carlo: env ## add the Monte Carlo package (GPL-3) to the environment: dose.engine: monte_carlo, kernels, validate

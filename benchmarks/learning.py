@@ -226,7 +226,7 @@ def picture(scores: pd.DataFrame, limit_mape: float) -> Figure:
         own, (colour, marker) = table.loc[name], style[name]
         axes.errorbar(own.index, own["mean"], own["sem"], color=colour, marker=marker, capsize=2, label=words)
     axes.axhline(limit_mape, color=INK, linestyle="--", linewidth=1)
-    axes.annotate("nobody can be better", (CURVE[0], limit_mape), (0, -10), textcoords="offset points")
+    axes.annotate("nobody can be better", (CURVE[0], limit_mape), (0, 4), textcoords="offset points")
     axes.set(xscale="log", xlabel="patients learned from", ylabel="MAPE on fresh patients, %")
     sizes = sorted(scores["n"].unique())
     axes.set_xticks(sizes, [str(n) for n in sizes])
