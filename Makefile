@@ -23,11 +23,12 @@ CONFIG ?= config/demo.yaml
 SNAKEMAKE = snakemake --configfile $(CONFIG) --cores $(CORES)
 PORT ?= 5000
 
-.PHONY: help demo quick resume test test-all benchmark-uncertainty benchmark-fits benchmark-dose benchmark-features benchmark-training benchmark-learning monte-carlo kernels validate lint format ui record pull schema docs workflow-report lock clean env real
+.PHONY: help demo quick resume test test-all benchmark-uncertainty benchmark-fits benchmark-dose benchmark-features benchmark-training benchmark-learning benchmark-toxicity monte-carlo kernels validate lint format ui record pull schema docs workflow-report lock clean env real
 help:            ## show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 24
 
 env: $(READY)    ## create or refresh the environment .venv from the lock
+	@$(if $(filter env,$(MAKECMDGOALS)),echo "theradose: ready; in each shell: source $(BIN)/activate (or call $(BIN)/theradose)",:)
 $(READY): requirements.in requirements-dev.in constraints.txt pyproject.toml
 	$(PY) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "theradose needs Python 3.11 or newer: make PY=python3.11 ...")'
 	$(PY) -m venv $(VENV)
@@ -70,6 +71,9 @@ benchmark-training: env ## training of networks beside a bare loop of torch on t
 
 benchmark-learning: env ## learning curves of models beside the smallest possible error (virtual; about ten minutes of one core)
 	python benchmarks/learning.py
+
+benchmark-toxicity: env ## predicted toxicity and response beside the best possible AUC (virtual; half an hour of one core)
+	python benchmarks/toxicity.py
 
 monte-carlo: env ## add the Monte Carlo package (GPL-3) to the environment: dose.engine: monte_carlo, kernels, validate
 	$(PIP) install scripts/monte_carlo
@@ -120,9 +124,11 @@ schema: env      ## write the JSON schema of the settings again
 	theradose schema --out workflow/schemas/config.schema.yaml
 
 docs: env        ## draw the graph of rules again
-	@printf '# The graph of rules\n\nMade by `make docs` from the demo study.\n\n```mermaid\n' > docs/rulegraph.md
-	snakemake --rulegraph mermaid-js --configfile $(CONFIG) --quiet all >> docs/rulegraph.md
-	@printf '```\n' >> docs/rulegraph.md
+	@printf '# The graph of rules\n\nMade by `make docs`: the demo study, and one that learns more.\n' > docs/rulegraph.md
+	@for study in $(CONFIG) config/neuroendocrine.yaml; do \
+	  printf '\n## `%s`\n\n```mermaid\n' $$study >> docs/rulegraph.md; \
+	  snakemake --rulegraph mermaid-js --configfile $$study --quiet all >> docs/rulegraph.md || exit 1; \
+	  printf '```\n' >> docs/rulegraph.md; done
 
 workflow-report: env ## Snakemake's own report: which job made what, how long it took
 	$(SNAKEMAKE) --report results/snakemake-report.html

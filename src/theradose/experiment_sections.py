@@ -54,11 +54,28 @@ class SelectionSettings(Section):
     relevance: Annotated[int, Field(ge=1, le=1000)] = 20
 
 
+class NestedSettings(Section):
+    """Cross-validation around all that is fitted, tuning included: `repeated` by patient, or one `centre` left out.
+
+    `trials` and `inner_folds` are the search inside each outer fold. Networks get one repeat and one inner hold-out.
+    """
+
+    scheme: Literal["none", "repeated", "centre"] = "none"
+    folds: Annotated[int, Field(ge=2, le=20)] = 5
+    repeats: Annotated[int, Field(ge=1, le=100)] = 5
+    trials: Annotated[int, Field(ge=1, le=10000)] = 5
+    inner_folds: Annotated[int, Field(ge=2, le=20)] = 4
+
+
 class ExperimentSettings(Section):
-    """One experiment: its kind, its targets and the predictors compared in it; the first ones are baselines."""
+    """One experiment: its kind, its targets and the predictors compared in it; the first ones are baselines.
+
+    `outcomes` are learned by kinds multitask and outcome. Kinds outcome and latency read doses that `dose_predictor` of
+    the experiment `doses` predicted for patients it was not trained on, latency also what experiment `surrogates` did.
+    """
 
     name: Name
-    kind: Literal["organ_dose", "dose_map"]
+    kind: Literal["organ_dose", "dose_map", "multitask", "outcome", "latency", "tiac"]
     title: str
     organs: tuple[str, ...] = ("kidneys",)
     baselines: tuple[str, ...]
@@ -67,9 +84,14 @@ class ExperimentSettings(Section):
     harmonise: HarmoniseSettings = HarmoniseSettings()
     selection: SelectionSettings | None = None
     audit_permutations: Annotated[int, Field(ge=0, le=10000)] = 0
+    outcomes: tuple[str, ...] = ()
+    doses: Name = "organ_dose"
+    dose_predictor: Name = "hybrid"
+    surrogates: Name = "multitask"
     interval: Annotated[float, Field(gt=0.5, lt=1)] = 0.9
     tuning: TuningSettings = TuningSettings()
     training: TrainingSettings = TrainingSettings()
+    nested: NestedSettings = NestedSettings()
 
     @model_validator(mode="after")
     def _a_model_is_never_alone(self) -> "ExperimentSettings":
@@ -85,6 +107,12 @@ class ExperimentSettings(Section):
         asked = self.harmonise.method != "none" or self.selection is not None or self.audit_permutations
         if asked and self.kind != "organ_dose":
             raise ValueError("harmonise, selection, audit_permutations: only for experiments of kind organ_dose")
+        return self
+
+    @model_validator(mode="after")
+    def _nested_kinds(self) -> "ExperimentSettings":
+        if self.nested.scheme != "none" and self.kind not in ("organ_dose", "outcome"):
+            raise ValueError("nested: only for experiments of kinds organ_dose and outcome")
         return self
 
     @property

@@ -140,8 +140,22 @@ class NormaliseSettings(Section):
     ct_window_hu: tuple[float, float] = (-160.0, 240.0)
 
 
+class PairNumbers(Section):
+    """How many pairs of slices each partition has, originals and copies together."""
+
+    train: Annotated[int, Field(ge=1, le=1000000)]
+    validation: Annotated[int, Field(ge=1, le=1000000)]
+    test: Annotated[int, Field(ge=1, le=1000000)]
+
+
 class AugmentSettings(Section):
-    """Random copies of training images; every draw is recorded. Flips are off where labels have a side."""
+    """Random copies of training images; every draw is recorded. With `slices` 0 every slice that has doses is cut.
+
+    Flips are off where labels have a side, unless `exchange_sides` calls the left kidney right and so on.
+    `pairs` asks for exact numbers, as a published study printed them, dealt evenly over the patients of each partition;
+    held-out patients then have copies too. That is not sound: copies of one slice are no independent cases, so scores
+    over them look more certain than they are. Scores of this project stay with originals.
+    """
 
     copies: Annotated[int, Field(ge=0, le=100)] = 4
     rotation_deg: Annotated[float, Field(ge=0, le=45)] = 8.0
@@ -150,7 +164,9 @@ class AugmentSettings(Section):
     intensity: Annotated[float, Field(ge=0, le=0.5)] = 0.10
     noise_sd: Annotated[float, Field(ge=0, le=0.5)] = 0.02
     flip_left_right: bool = False
-    slices: Annotated[int, Field(ge=1, le=512)] = 12
+    exchange_sides: bool = False
+    slices: Annotated[int, Field(ge=0, le=512)] = 12
+    pairs: PairNumbers | None = None
 
 
 class StabilitySettings(Section):

@@ -105,8 +105,9 @@ def load_experiment(folder: Path, name: str) -> ExperimentSettings:
 
 
 def organs_learned(experiments: Iterable[ExperimentSettings]) -> tuple[str, ...]:
-    """Return the organs whose mean doses some experiments learn, each once, in order."""
-    return tuple(dict.fromkeys(organ for one in experiments if one.kind == "organ_dose" for organ in one.organs))
+    """Return the organs whose mean doses or TIACs some experiments learn, each once, in order."""
+    learning = (one for one in experiments if one.kind in {"organ_dose", "tiac"})
+    return tuple(dict.fromkeys(organ for one in learning for organ in one.organs))
 
 
 def from_json(kind: type[SectionT], text: str) -> SectionT:

@@ -9,6 +9,7 @@ import pandas as pd
 
 from theradose.columns import CYCLE, NUCLIDE, PATIENT, TEXT, VOI, WHOLE, Column, Schema, checked, quantity, text
 from theradose.errors import DataError, Where
+from theradose.learning_schemas import LEARNING_SCHEMAS
 from theradose.provenance import write_atomically
 from theradose.truth_schemas import (
     LATENTS,
@@ -20,7 +21,7 @@ from theradose.truth_schemas import (
     TRUTH_OUTCOME,
     TRUTH_VOI,
 )
-from theradose.vocabulary import BUDGET_STEPS, CHAIN_COLUMNS, PARTITIONS, PATIENT_STATUS, SEVERITIES
+from theradose.vocabulary import BLOCKS, BUDGET_STEPS, CHAIN_COLUMNS, LEAKS, PARTITIONS, PATIENT_STATUS, SEVERITIES
 
 FORMULA_STARTS = ("=", "+", "@", "\t", "\r", "-")
 
@@ -120,8 +121,8 @@ COVARIATES = Schema("covariates", (PATIENT, VOI), ("patient", "voi"), open=True)
 COVARIATE_MANIFEST = Schema(
     "covariate_manifest",
     (
-        text("column"), text("block", one_of=("radiomic", "clinical", "biological", "physics")), text("source"),
-        text("unit"), text("leak_class", one_of=("pre_therapy", "post_therapy")), text("meaning"),
+        text("column"), text("block", one_of=BLOCKS), text("source"), text("unit"),
+        text("leak_class", one_of=LEAKS), text("meaning"),
     ),
     ("column",),
 )  # fmt: skip
@@ -209,6 +210,7 @@ SCHEMAS: dict[str, Schema] = {
         PARTICIPANTS, MANIFEST, FAULTS, PATIENTS, TAC, TIAC, ORGAN_DOSE, BUDGET, DVH, SPLITS, FEATURES, STABILITY,
         COVARIATES, COVARIATE_MANIFEST, PREDICTIONS, METRICS, AUDIT, TRIALS, HISTORY, EXPERIMENTS, IMAGES,
         DRAWS, PAIRS, QC, TRUTH_VOI, RECOVERY_CHECK, LATENTS, OUTCOMES, TRUTH_OUTCOME, LIMITS, ORACLE, OUTCOME_LIMITS,
+        *LEARNING_SCHEMAS,
     )
 }  # fmt: skip
 

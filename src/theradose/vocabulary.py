@@ -19,6 +19,13 @@ CHAIN_COLUMNS = (
 )  # fmt: skip
 # What may happen after therapy, 0 or 1 for each patient.
 OUTCOME_EVENTS = ("kidney_toxicity", "xerostomia", "marrow_toxicity", "response")
+# What is worked out from numbers of the follow-up: eGFR after 12 months below 0.8 of that before therapy.
+RENAL_IMPAIRMENT = "renal_impairment"
+LEARNED_OUTCOMES = (*OUTCOME_EVENTS, RENAL_IMPAIRMENT)
+# Kinds of covariates, the last four those of the manifest of the latency, and when they are known; `out_of_fold` ones
+# are made by models, and hold only what these said of patients they had not seen.
+BLOCKS = ("radiomic", "clinical", "biological", "physics", "pet", "ct_shape", "dose", "surrogate")
+LEAKS = ("pre_therapy", "post_therapy", "out_of_fold")
 PATIENT_ID = r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}"
 
 
@@ -124,7 +131,7 @@ FLAGS: dict[str, str] = {
     IMPOSSIBLE_ACTIVITY: "more activity in the VOI than was administered: not used",
     IMPOSSIBLE_SUM: "more activity in all VOIs together than was administered: not used",
     "tail_over_40_percent": "more than 40 % of the TIA lies after the last scan",
-    "population_half_life": "the fit was refused and a declared population half-life took its place",
+    "population_half_life": "the fit was refused; a population half-life (177Lu-PSMA's unless declared) took its place",
     "poor_fit": "the points miss the curve: chi^2 per degree of freedom above 4, or p below 0.001",
     "single_time_point": "one scan only: the half-life, or the method that replaces it, is the population's",
     "outside_validity_window": "outside 0.75 to 2.5 effective half-lives, where Haenscheid's method holds",
@@ -135,6 +142,15 @@ FLAGS: dict[str, str] = {
     "small_voi": "fewer than 8 voxels: recovery correction is unreliable",
     "rc_unstable": "the recovery correction changes the activity more than threefold",
 }
+
+
+def counted(number: int, noun: str) -> str:
+    """Return a number with its noun.
+
+    >>> counted(1, "patient"), counted(0, "mask")
+    ('1 patient', '0 masks')
+    """
+    return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
 def lesion_name(label: int) -> str:

@@ -16,7 +16,7 @@ LAYERS = (
     ("errors",),
     ("vocabulary",),
     ("sections", "experiment_sections", "settings"),
-    ("provenance", "columns", "truth_schemas", "tables"),
+    ("provenance", "columns", "truth_schemas", "learning_schemas", "tables"),
     ("physics",),
     ("imaging",),
     ("cohort",),
@@ -42,7 +42,7 @@ DOORS = {
     "psutil": ("ops/owner.py",),
 }
 PHYSICS_MAY = {"numpy", "scipy", "theradose"}
-MAX_LINES, MAX_CODE_LINES = 300, 24500  # docs/adr/0005 says what is counted and why
+MAX_LINES, MAX_CODE_LINES = 300, 28500  # docs/adr/0005 says what is counted and why
 
 
 def name_of(path):

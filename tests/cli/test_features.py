@@ -143,3 +143,15 @@ def test_a_preset_made_for_ct_is_refused_for_a_pet(files):
     error = call(files).exception
     assert isinstance(error, SettingsError)
     assert "for which this preset is made" in str(error)
+
+
+@pytest.mark.parametrize("spacing", [(2.0, 4.0, 4.0), (4.0, 4.0, 4.1)])
+def test_a_mask_of_another_grid_is_refused_although_it_overlaps(files, tmp_path, spacing):
+    labels = np.zeros(SHAPE, np.int16)
+    labels[2:7, 3:8, 4:9] = 1
+    write_volume(Volume(labels, Grid(SHAPE, spacing), "label"), tmp_path / "mask.nii.gz")
+    error = call(files).exception
+    assert isinstance(error, GeometryError)
+    assert str(error).startswith("THR-220 mask lies on another grid")
+    for said in ("file mask.nii.gz", GRID.describe(), Grid(SHAPE, spacing).describe(), "resample"):
+        assert said in str(error)

@@ -1,5 +1,7 @@
 """`init` writes a study that fits what lies in the data set, and never over another."""
 
+import json
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -110,3 +112,21 @@ def test_folders_that_are_no_cohort_are_refused(tmp_path, name, code) -> None:
     done = init(tmp_path / name, tmp_path / "x.yaml", "--json")
     assert (done.exit_code, code in done.output) == (2, True)
     assert not (tmp_path / "x.yaml").exists()
+
+
+def test_check_warns_while_half_lives_are_those_of_psma(tmp_path) -> None:
+    root, to = made(tmp_path / "spects", 1, ("spect", "mask")), tmp_path / "mine.yaml"
+    init(root, to)
+
+    def codes(*study):
+        said = CliRunner().invoke(app, ["check", str(root), *study, "--json"]).output
+        return [fault["code"] for fault in json.loads(said)["faults"] if fault["severity"] == "WARN"]
+
+    assert "THR-377" in codes("--config", str(to))
+    assert "THR-377" not in codes()
+    text = to.read_text()
+    assert "lesions: 52" in text
+    to.write_text(text.replace("lesions: 52", "lesions: 77"))
+    assert "THR-377" not in codes("--config", str(to))
+    to.write_text(text.replace("source: folder", "source: virtual"))  # 177Lu-PSMA by its settings
+    assert "THR-377" not in codes("--config", str(to))

@@ -25,6 +25,12 @@ from theradose.models.organ_dose import calibrate, card
 from theradose.models.predictors import TrainingPlan
 from theradose.models.seen_images import seen
 from theradose.models.store import Trained, save_model
+from theradose.models.tiac import calibrate as calibrate_tiac
+from theradose.models.tiac import card as tiac_card
+from theradose.models.tiac_examples import nuclides_for, tiac_examples
+from theradose.models.tiac_predictors import TiacHybrid
+from theradose.physics.nuclides import nuclide
+from theradose.physics.translation import one_term_tiac_h
 from theradose.tables import PARTICIPANTS, write_table
 from theradose.vocabulary import RESEARCH_USE_ONLY
 
@@ -108,6 +114,41 @@ def train(root: Path) -> Path:
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return train(tmp_path_factory.mktemp("trained"))
+
+
+def train_tiac(root: Path) -> Path:
+    """Train a model on patients whose kidneys take up 0.1 % of the activity for each SUV, with T_bio 50 h."""
+    rng = np.random.default_rng(5)
+    suvs = {f"v{i:03d}": float(suv) for i, suv in enumerate(rng.uniform(5.0, 20.0, 12))}
+    data = cohort(root / "data", suvs)
+    presets = {modality: preset_from(PRESET, modality, modality) for modality in ("pet", "ct")}
+    features = pd.concat(
+        patient_features(data, p, weight_kg=WEIGHT_KG, presets=presets, organs=ORGANS[:1], min_voxels=3) for p in suvs
+    )
+    covariates, manifest = assemble(features, data.participants(), list(suvs), ORGANS[:1])
+    found = pd.DataFrame(
+        {"patient": list(suvs), "voi": "kidneys", "t_bio_h": 50.0 * np.exp(0.02 * rng.normal(size=12))}
+    )
+    fraction = 0.001 * np.array(list(suvs.values())) * np.exp(0.02 * rng.normal(size=12))
+    for name in nuclides_for("Lu-177"):
+        found[name] = one_term_tiac_h(fraction, found["t_bio_h"], nuclide(name).half_life_h)
+    splits = pd.DataFrame({"patient": list(suvs), "partition": "train", "centre": "north"})
+    columns = list(manifest["column"])
+    examples = tiac_examples("kidneys", covariates, found=found, splits=splits, columns=columns, radionuclide="Lu-177")
+    model = TiacHybrid(uptake_k=3, t_bio_k=3)
+    model.fit(examples, seed=1, training=TrainingPlan())
+    calibration = calibrate_tiac(examples, model.predict(examples))
+    about = {"kind": "tiac", "experiment": "tiac", "predictor": "tiac_hybrid", "interval": 0.9}
+    about |= {"parts": {"kidneys": tiac_card(examples)}, "images": seen(data, list(suvs))}
+    resolved = {modality: preset.recipe for modality, preset in presets.items()}
+    about["radiomics"] = {"settings": {"min_voxels": 3}, "presets": resolved}
+    save_model(root / "model", Trained({"kidneys": model}, {"kidneys": calibration}, about))
+    return root / "model"
+
+
+@pytest.fixture(scope="module")
+def tiac_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return train_tiac(tmp_path_factory.mktemp("trained_tiac"))
 
 
 def call(folder: Path, model: Path, *options: str):
@@ -235,3 +276,25 @@ def test_earlier_cycles_belong_to_one_patient(tmp_path, model):
     done = plans(tmp_path, model, "--given-gy", "kidneys=5", "--json")
     assert json.loads(done.stdout)["refused"] == "wrong_given"
     assert json.loads(plans(tmp_path, model, "--given-gy", "spleen=5", "--json").stdout)["refused"] == "wrong_organ"
+
+
+def test_a_model_of_tiacs_says_them_for_every_radionuclide(tmp_path, tiac_model):
+    cohort(tmp_path, {"new": 12.0})
+    report = json.loads(call(tmp_path, tiac_model, "--json").stdout)
+    assert (report["notice"], report["model"]["kind"]) == (RESEARCH_USE_ONLY, "tiac")
+    ((organ,),) = [patient["organs"] for patient in report["patients"]]
+    assert (organ["organ"], organ["in_doubt"]) == ("kidneys", False)
+    for name in ("Lu-177", "Y-90", "I-131"):
+        own, half_life_h = organ["radionuclides"][name], nuclide(name).half_life_h
+        assert own["tiac_h"]["point"] == pytest.approx(float(one_term_tiac_h(0.012, 50.0, half_life_h)), rel=0.1)
+        assert own["tiac_h"]["low"] < own["tiac_h"]["median"] < own["tiac_h"]["high"]
+        assert own["t_eff_h"] == pytest.approx(1.0 / (1.0 / 50.0 + 1.0 / half_life_h), rel=0.05)
+
+
+def test_page_of_tiacs_is_for_people(tmp_path, tiac_model):
+    cohort(tmp_path, {"hot": 90.0})
+    page = call(tmp_path, tiac_model).stdout
+    assert page.startswith(RESEARCH_USE_ONLY)
+    assert "TIAC (interval), h" in page
+    assert [line.split()[0] for line in page.splitlines() if "Y-90" in line] == ["Y-90"]
+    assert "outside the training range" in page

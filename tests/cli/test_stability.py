@@ -66,3 +66,7 @@ def test_a_folder_without_patients_is_refused_in_one_form(folder):
     done = call(folder, "--json", "--image", "other.nii.gz")
     assert done.exit_code == 2
     assert "0 of 4 folders" in json.loads(done.stdout)["reason"]
+
+
+def test_few_patients_come_with_a_warning(folder):
+    assert "WARN fewer than 10 patients" in call(folder).stdout

@@ -78,3 +78,8 @@ def test_a_packed_series_is_answered_as_an_open_one(write, tmp_path) -> None:
     shutil.make_archive(str(tmp_path / "packed" / "series"), "xztar", folder / "pet")
     for where in (tmp_path / "packed", tmp_path / "packed" / "series.tar.xz"):
         assert json.loads(call(where, "--json").stdout) == plain
+
+
+def test_a_folder_that_is_missing_is_said_to_be(tmp_path) -> None:
+    done = call(tmp_path / "absent", "--json")
+    assert (done.exit_code, json.loads(done.stdout)["refused"]) == (2, "THR-201")

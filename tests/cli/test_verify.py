@@ -60,7 +60,7 @@ def test_a_changed_image_is_named_and_a_changed_sidecar_is_a_warning(imported) -
     done = verify(data, "--json")
     said = json.loads(done.output)
     assert done.exit_code == EXIT_QUARANTINED
-    assert said["summary"] == "2 images hashed: 1 patients are not as at intake"
+    assert said["summary"] == "2 images hashed: not as at intake: 1 patient"
     assert [(f["severity"], f["code"], f["patient"]) for f in said["faults"]] == [
         ("ERROR", "THR-202", "p002"), ("WARN", "THR-333", "p001"),
     ]  # fmt: skip

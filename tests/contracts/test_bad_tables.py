@@ -619,7 +619,7 @@ def test_the_faulty_copy_of_the_demo_shows_five_faults(case, capsys) -> None:
     said = capsys.readouterr().out
     for code in ("THR-261", "THR-201", "THR-202", "THR-273", "THR-213"):
         assert f"  {code} " in said
-    assert "1 patients = 0 usable (0 flagged) + 1 quarantined" in said
+    assert "1 patient = 0 usable (0 flagged) + 1 quarantined" in said
     assert {path: path.read_bytes() for path in case.root.rglob("*") if path.is_file()} == before
 
 

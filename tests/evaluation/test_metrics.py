@@ -24,7 +24,8 @@ def test_as_scikit_learn(predicted, reference):
 @given(doses)
 def test_perfect_prediction(reference):
     score = {name: float(metric.score(reference, reference)) for name, metric in METRICS.items()}
-    assert score == pytest.approx({"mape": 0, "mae": 0, "rmse": 0, "bias": 0, "r2": 1, "ccc": 1})
+    zeros = dict.fromkeys(("bias_percent", "agreement_low_percent", "agreement_high_percent"), 0)
+    assert score == pytest.approx({"mape": 0, "mae": 0, "rmse": 0, "bias": 0, "r2": 1, "ccc": 1, **zeros})
 
 
 @given(doses, doses)
@@ -39,6 +40,26 @@ def test_a_patient_without_the_organ_counts_in_nothing(predicted, reference):
     for metric in METRICS.values():
         with_gap = metric.score(np.concatenate([predicted, gap]), np.concatenate([reference, gap]))
         assert float(with_gap) == pytest.approx(float(metric.score(predicted, reference)), nan_ok=True)
+
+
+def test_limits_of_agreement_by_hand():
+    ratios = np.array([0.8, 1.0, 1.3, 1.1])
+    reference = np.array([1.0, 2.0, 3.0, 4.0])
+    mean, spread = np.log(ratios).mean(), np.log(ratios).std(ddof=1)
+    found = {name: float(METRICS[name].score(ratios * reference, reference)) for name in METRICS if "percent" in name}
+    assert found == pytest.approx(
+        {
+            "bias_percent": 100 * (np.exp(mean) - 1),
+            "agreement_low_percent": 100 * (np.exp(mean - 1.96 * spread) - 1),
+            "agreement_high_percent": 100 * (np.exp(mean + 1.96 * spread) - 1),
+        }
+    )
+
+
+def test_one_patient_alone_has_no_limits_of_agreement():
+    one, two = np.array([1.0]), np.array([2.0])
+    assert np.isnan(METRICS["agreement_low_percent"].score(one, two))
+    assert float(METRICS["bias_percent"].score(one, two)) == pytest.approx(-50.0)
 
 
 def test_scores_of_many_resamples_are_scores_of_each():

@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from theradose.errors import DataError, SettingsError
-from theradose.imaging.augment import Draw, apply, copy_rng, draw, refuse_flip
+from theradose.imaging.augment import OTHER_SIDE, SIDED_LABELS, Draw, apply, copy_rng, draw, refuse_flip
 from theradose.imaging.grid import Grid
 from theradose.imaging.volume import Volume
 
@@ -145,3 +145,22 @@ def test_flips_are_refused_where_labels_have_a_side():
 def test_a_damaged_record_is_an_error(text):
     with pytest.raises(DataError, match="cannot be read"):
         Draw.from_json(text)
+
+
+def test_a_flip_may_exchange_the_sides_of_labels():
+    before = images(labels=(1, 5, 7))
+    after = apply(Draw(flip_left_right=True, exchange_sides=True), before)
+    organs, flipped = before["organs"].values, after["organs"].values
+    assert np.array_equal(flipped == 6, (organs == 5)[:, :, ::-1])
+    assert np.array_equal(flipped == 7, (organs == 7)[:, :, ::-1])  # the liver has no side
+    assert not (flipped == 5).any()
+    assert np.array_equal(after["pet"].values, before["pet"].values[:, :, ::-1])
+    again = apply(Draw(flip_left_right=True, exchange_sides=True), after)
+    assert np.array_equal(again["organs"].values, organs)
+    same = apply(Draw(exchange_sides=True), before)
+    assert np.array_equal(same["organs"].values, organs)
+
+
+def test_every_side_has_its_other_side():
+    assert {OTHER_SIDE[other] for other in OTHER_SIDE.values()} == set(OTHER_SIDE) == SIDED_LABELS
+    assert all(OTHER_SIDE[OTHER_SIDE[label]] == label != OTHER_SIDE[label] for label in OTHER_SIDE)

@@ -5,7 +5,7 @@ from theradose.errors import LeakageError, SettingsError
 from theradose.experiment_sections import ExperimentSettings
 from theradose.models.dose_map import ALL, calibrate, card, load, require_split, score
 from theradose.models.folds import inner_folds, out_of_fold, training_patients
-from theradose.models.image_examples import save_examples, subset
+from theradose.models.image_examples import join, save_examples, subset
 from theradose.models.image_predictors import PetScaledMap
 from theradose.models.predictors import TrainingPlan
 from theradose.tables import SPLITS, write_table
@@ -58,6 +58,22 @@ def test_copies_of_a_held_out_patient_are_refused(image_cohort):
     table.loc[table.index[-1], "copy"] = 1
     with pytest.raises(LeakageError, match="augmented copies of a held-out patient"):
         require_split(table, splits)
+
+
+def test_copies_of_held_out_patients_are_allowed_where_pairs_say_so(image_cohort, tmp_path):
+    examples, splits = image_cohort()
+    held = examples.pick(np.asarray(examples.table["partition"] == "test"))
+    held.table["copy"] = 1
+    both = join([examples, held])
+    require_split(both.table, splits, held_out_copies=True)
+    write_table(splits, tmp_path / "splits.tsv", SPLITS)
+    for allowed in (False, True):
+        save_examples(both, tmp_path / str(allowed), held_out_copies=allowed)
+    load(splits=tmp_path / "splits.tsv", pairs=tmp_path / "True", settings=SETTINGS)
+    with pytest.raises(LeakageError, match="augmented copies of a held-out patient"):
+        load(splits=tmp_path / "splits.tsv", pairs=tmp_path / "False", settings=SETTINGS)
+    with pytest.raises(LeakageError, match="another split"):
+        require_split(both.table, splits.assign(partition="train"), held_out_copies=True)
 
 
 def test_calibration_names_nobody_and_card_tells_what_was_learned_from(image_cohort):

@@ -131,3 +131,10 @@ def test_files_that_do_not_belong_together_are_refused(image_cohort, tmp_path):
     (tmp_path / "a" / "pairs.safetensors").unlink()
     with pytest.raises(DataError, match="missing"):
         load_examples(tmp_path / "a")
+
+
+def test_every_slice_from_the_first_to_the_last_with_a_dose():
+    organs = patient_images()["organs"].values.copy()
+    organs[5, 6:9, 8:11] = 1  # a gap in the kidney
+    assert slices_of(organs, 0).tolist() == [3, 4, 5, 6, 7, 8]
+    assert slices_of(np.zeros_like(organs), 0).tolist() == []

@@ -4,11 +4,13 @@ import pytest
 from theradose.errors import DataError, LeakageError
 from theradose.models.dose_map import score
 from theradose.models.image_examples import subset
-from theradose.models.image_predictors import IMAGE_PREDICTORS, fit_scale, hold_back, scaled_map
+from theradose.models.image_predictors import fit_scale, hold_back, scaled_map
 from theradose.models.predictors import TrainingPlan
+from theradose.models.volume_predictors import MAP_PREDICTORS
 
 PLAN = TrainingPlan(epochs=3, patience=3, batch_size=8)
-NETWORK_MAPS = sorted(set(IMAGE_PREDICTORS) - {"pet_scaled_map"})
+PRINTED = {"unet2d_raw", "unet2d_normalised", "unet2d_eta0"}
+NETWORK_MAPS = sorted(set(MAP_PREDICTORS) - {"pet_scaled_map", "unet2d_calibrated", *PRINTED})
 
 
 def training(examples):
@@ -18,11 +20,11 @@ def training(examples):
 
 
 def fitted(name, examples, seed=1, plan=PLAN, **parameters):
-    predictor = IMAGE_PREDICTORS[name](**parameters)
+    predictor = MAP_PREDICTORS[name](**parameters)
     return predictor, predictor.fit(training(examples), seed=seed, training=plan)
 
 
-@pytest.mark.parametrize("name", sorted(IMAGE_PREDICTORS))
+@pytest.mark.parametrize("name", sorted(MAP_PREDICTORS))
 def test_contract_of_all_map_predictors(name, image_cohort):
     examples, _ = image_cohort()
     predictor, history = fitted(name, examples)
@@ -37,19 +39,19 @@ def test_contract_of_all_map_predictors(name, image_cohort):
     again, repeated = fitted(name, examples)
     assert history == repeated
     assert again.predict(examples).tobytes() == prediction.tobytes()
-    restored = IMAGE_PREDICTORS[name].restore(predictor.state(), predictor.tensors())
+    restored = MAP_PREDICTORS[name].restore(predictor.state(), predictor.tensors())
     assert restored.predict(examples).tobytes() == prediction.tobytes()
     assert set(predictor.space) <= set(predictor.defaults)
 
 
-@pytest.mark.parametrize("name", sorted(IMAGE_PREDICTORS))
+@pytest.mark.parametrize("name", sorted(MAP_PREDICTORS))
 def test_a_test_patient_never_enters_a_fit(name, image_cohort):
     examples, _ = image_cohort()
     with pytest.raises(LeakageError, match="test patient"):
-        IMAGE_PREDICTORS[name]().fit(examples, seed=1, training=PLAN)
+        MAP_PREDICTORS[name]().fit(examples, seed=1, training=PLAN)
 
 
-@pytest.mark.parametrize("name", sorted(IMAGE_PREDICTORS))
+@pytest.mark.parametrize("name", sorted(MAP_PREDICTORS))
 def test_a_prediction_does_not_look_at_the_dose(name, image_cohort):
     examples, _ = image_cohort()
     predictor, _ = fitted(name, examples)
@@ -141,3 +143,47 @@ def test_early_stopping_is_recorded(image_cohort):
     examples, _ = image_cohort(n_patients=8)
     _, history = fitted("cnn2d", examples, plan=TrainingPlan(4, 2, 8))
     assert all("validation_loss" in record for record in history)
+
+
+def test_the_printed_predictors_differ_in_their_sum_term_alone(image_cohort):
+    examples, _ = image_cohort()
+    losses = {name: MAP_PREDICTORS[name]().parameters for name in PRINTED}
+    assert {name: (own["loss"], own["eta"]) for name, own in losses.items()} == {
+        "unet2d_raw": ("r_s_raw", 0.01), "unet2d_normalised": ("r_s", 0.01), "unet2d_eta0": ("r_s", 0.0),
+    }  # fmt: skip
+    rest = [{k: v for k, v in own.items() if k not in {"loss", "eta"}} for own in losses.values()]
+    assert rest[0] == rest[1] == rest[2]
+    assert (rest[0]["initialisation"], rest[0]["residual"]) == ("normal", False)
+    assert len({fitted(name, examples)[0].predict(examples).tobytes() for name in PRINTED}) == 3
+
+
+def test_a_calibrated_network_is_the_network_and_its_head(image_cohort):
+    examples, _ = image_cohort(n_patients=7)
+    plain, history = fitted("unet2d", examples)
+    both, again = fitted("unet2d_calibrated", examples)
+    assert again == history
+    assert len(both.head.gains) <= 10
+    assert both.predict(examples).tobytes() == both.head.apply(plain.predict(examples)).tobytes()
+    assert both.predict(examples).tobytes() != plain.predict(examples).tobytes()
+
+
+def test_the_head_is_fitted_on_maps_of_patients_not_learned_from(image_cohort, monkeypatch):
+    examples, _ = image_cohort(n_patients=7)
+    learned, predicted = [], []
+    kind = MAP_PREDICTORS["unet2d_calibrated"]
+    fit, predict = kind.fit, kind.predict
+    monkeypatch.setattr(
+        kind, "fit", lambda self, own, **how: learned.append(set(own.patients)) or fit(self, own, **how)
+    )
+    monkeypatch.setattr(kind, "predict", lambda self, own: predicted.append(own) or predict(self, own))
+    kind().fit(training(examples), seed=1, training=PLAN)
+    assert len(predicted) == 3
+    assert all(own.originals.all() for own in predicted)
+    assert not any(set(own.patients) & learners for own, learners in zip(predicted, learned[1:], strict=True))
+    assert set.union(*[set(own.patients) for own in predicted]) == set(training(examples).patients)
+
+
+def test_too_few_patients_cannot_be_calibrated_on(image_cohort):
+    examples, _ = image_cohort(n_patients=3)
+    with pytest.raises(DataError, match="too few patients to calibrate"):
+        fitted("unet2d_calibrated", examples)

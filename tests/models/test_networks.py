@@ -4,7 +4,7 @@ import torch
 from theradose.errors import SettingsError
 from theradose.models.networks import INITIALISATIONS, NETWORKS, initialise, n_weights
 
-ARGUMENTS = {"mlp": (5, (8, 4), 0.1), "unet2d": (2, 8, 0.1), "cnn2d": (2, 8, 0.1)}
+ARGUMENTS = {"mlp": (5, (8, 4), 0.1), "unet2d": (2, 8, 0.1), "cnn2d": (2, 8, 0.1), "unet3d": (2, 4, 0.1)}
 
 
 def test_every_network_has_arguments_here():
@@ -20,6 +20,20 @@ def test_unet_has_the_published_size():
 def test_maps_keep_their_shape(name):
     network = NETWORKS[name](2, 4, 0.0).eval()
     assert network(torch.rand(3, 2, 24, 32)).shape == (3, 1, 24, 32)
+
+
+def test_volumes_keep_their_shape_and_the_network_is_small():
+    network = NETWORKS["unet3d"](2, 4, 0.0).eval()
+    assert network(torch.rand(2, 2, 8, 16, 24)).shape == (2, 1, 8, 16, 24)
+    assert 20_000 < n_weights(network) < 24_000
+
+
+def test_a_volume_network_sees_the_slices_beside_it():
+    network = NETWORKS["unet3d"](1, 4, 0.0).eval()
+    plain = torch.zeros(1, 1, 8, 8, 8)
+    marked = plain.clone()
+    marked[0, 0, 3] = 1.0
+    assert not torch.allclose(network(plain)[0, 0, 4], network(marked)[0, 0, 4])
 
 
 def test_mlp_shapes():

@@ -66,8 +66,11 @@ def test_patient_without_the_organ_gets_a_row_all_the_same(trained):
     assert np.isnan(found["dose_gy_per_gbq"][0])
 
 
-def test_missing_columns_count_as_missing_values(trained):
+def test_missing_columns_count_as_missing_values(trained, organ_examples):
     model, _, table = trained
+    many = RidgeDose(k=8)
+    many.fit(organ_examples()[0], seed=1, training=TrainingPlan())
+    model.predictors["kidneys"] = many
     found = predict_new(model, table[["patient", "voi", SUV, "physics.weight_kg"]].iloc[[0]])
     assert np.isfinite(found["dose_gy_per_gbq"][0])
     assert any("inputs are missing" in reason for reason in found["reasons"][0])

@@ -13,7 +13,14 @@ from theradose.errors import FitError
 from theradose.physics.kinetic_models import KINETIC_MODELS, curve_mbq, named_parameters, uptake_constant_per_h
 from theradose.physics.kinetics import AVERAGE, TRAPEZOID, tia_by
 from theradose.physics.nuclides import nuclide
-from theradose.physics.translation import translate, translated_rates
+from theradose.physics.translation import (
+    dose_ratio,
+    effective_half_life_h,
+    one_term_tiac_h,
+    tia_ratio,
+    translate,
+    translated_rates,
+)
 
 LU, Y = nuclide("Lu-177").half_life_h, nuclide("Y-90").half_life_h
 TEN = np.array([0.25, 0.5, 1.0, 2.0, 6.0, 12.0, 24.0, 48.0, 96.0, 168.0])
@@ -93,3 +100,39 @@ def test_a_trapezoid_has_no_curve_to_translate() -> None:
     with pytest.raises(FitError) as caught:
         translate(fitted(TRAPEZOID), **BETWEEN)
     assert caught.value.reason == "no_curve"
+
+
+@pytest.mark.parametrize("method", list(KINETIC_MODELS))
+def test_ratio_of_a_curve_is_that_of_the_translated_fit(method: str) -> None:
+    lu177 = fitted(method)
+    ratio = tia_ratio(lu177.parameters, LU, Y)
+    assert ratio == pytest.approx(translate(lu177, **BETWEEN).tia_mbq_h / lu177.tia_mbq_h, rel=1e-12)
+
+
+def test_ratio_of_a_method_without_a_curve_is_refused() -> None:
+    with pytest.raises(FitError) as caught:
+        tia_ratio({"last_mbq": 3.0}, LU, Y)
+    assert caught.value.reason == "no_curve"
+
+
+def test_one_term_is_the_integral_of_one_term() -> None:
+    t_eff_h = effective_half_life_h(50.0, Y)
+    whole = quad(lambda t: 0.05 * 2.0 ** (-t / 50.0 - t / Y), 0.0, 3000.0)[0]
+    assert one_term_tiac_h(0.05, 50.0, Y) == pytest.approx(whole, rel=1e-9)
+    assert t_eff_h == pytest.approx(50.0 * Y / (50.0 + Y))
+
+
+def test_a_tiac_alone_cannot_be_translated() -> None:
+    """Two molecules of one TIAC with Lu-177 have two with Y-90."""
+    t_bio_h = np.array([20.0, 200.0])
+    uptake = 3.0 / one_term_tiac_h(1.0, t_bio_h, LU)
+    np.testing.assert_allclose(one_term_tiac_h(uptake, t_bio_h, LU), 3.0)
+    fast, slow = one_term_tiac_h(uptake, t_bio_h, Y)
+    assert fast > 1.3 * slow
+    assert 3.0 * Y / LU < slow < fast < 3.0
+
+
+def test_dose_ratio_takes_energy_of_charged_particles_with_progeny() -> None:
+    assert dose_ratio(2.0, 2.0, "Lu-177", "Lu-177") == 1.0
+    assert dose_ratio(1.0, 2.0, "Lu-177", "Y-90") == pytest.approx(2.0 * 933.106 / 147.923)
+    assert dose_ratio(1.0, 1.0, "Lu-177", "Ac-225") > 4.0 * 5787.0 / 147.923

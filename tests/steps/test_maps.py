@@ -9,11 +9,13 @@ import pandas as pd
 import pytest
 
 from theradose.cohort.layout import Dataset
+from theradose.errors import SettingsError
 from theradose.imaging.augment import Draw, apply
 from theradose.imaging.grid import Grid
 from theradose.imaging.nifti import read_volume, sidecar, write_volume
 from theradose.imaging.volume import Volume
-from theradose.models.image_examples import load_examples
+from theradose.models.dose_map import require_split
+from theradose.models.image_examples import has_held_out_copies, load_examples
 from theradose.provenance import sha256_file, write_json
 from theradose.sections import AugmentSettings, NormaliseSettings
 from theradose.settings import to_json
@@ -192,3 +194,67 @@ def test_steps_run_from_the_shell_and_a_changed_image_is_one_sentence(study):
     assert done.returncode == 2
     assert done.stderr.startswith("ERROR THR-202")
     assert "patient v001" in done.stderr
+
+
+def literal_cohort(study, partitions):
+    """Give the study 27 patients, made of the three that it has: images of nine each, 9/9/9."""
+    run_normalise()
+    table = read_table(study / "normalise/chunk-0/images.tsv", IMAGES)
+    donors, rows, split = list(PATIENTS_HERE), [], []
+    for number, partition in enumerate(partitions):
+        patient = f"w{number:03d}"
+        rows.append(table[table["patient"] == donors[number % 3]].assign(patient=patient))
+        split.append((patient, "north", "north", partition, number % 3 if partition == "train" else -1))
+    write_table(pd.concat(rows, ignore_index=True), study / "normalise/many.tsv", IMAGES)
+    write_table(pd.DataFrame(split, columns=SPLITS.names()), study / "splits.tsv", SPLITS)
+
+
+LITERAL = {
+    "copies": 9, "slices": 3, "pairs": {"train": 245, "validation": 245, "test": 105}, "translation_mm": 0.0,
+    "scaling": 0.0, "noise_sd": 0.0, "flip_left_right": True, "exchange_sides": True,
+}  # fmt: skip
+
+
+def test_the_printed_numbers_of_patients_and_pairs(study):
+    literal_cohort(study, ["train", "validation", "test"] * 9)
+    run_augment("literal", ("normalise/many.tsv",), **LITERAL)
+    table = load_examples(study / "literal").table
+    assert table.groupby("partition")["patient"].nunique().to_dict() == {"train": 9, "validation": 9, "test": 9}
+    assert table["partition"].value_counts().to_dict() == {"train": 245, "validation": 245, "test": 105}
+    counts = table.groupby(["partition", "patient"]).size()
+    assert sorted(set(counts["train"])) == sorted(set(counts["validation"])) == [27, 28]
+    assert sorted(set(counts["test"])) == [11, 12]
+    # Originals come first: every patient has all three, and copies follow in order.
+    assert (table[table["copy"] == 0].groupby("patient").size() == 3).all()
+    assert table["copy"].max() == 9
+    draws = read_table(study / "literal/draws.tsv", DRAWS)
+    assert set(zip(draws["patient"], draws["copy"], strict=True)) == set(
+        zip(table.loc[table["copy"] > 0, "patient"], table.loc[table["copy"] > 0, "copy"], strict=True)
+    )
+    flips = [Draw.from_json(text).flip_left_right for text in draws["draw"]]
+    assert 0 < sum(flips) < len(flips)
+    assert has_held_out_copies(study / "literal")
+    require_split(table, read_table(study / "splits.tsv", SPLITS), held_out_copies=True)
+
+
+def test_pairs_that_cannot_be_made_are_refused(study):
+    literal_cohort(study, ["train", "validation", "test"])
+    with pytest.raises(SettingsError, match="do not make as many pairs"):
+        run_augment("literal", ("normalise/many.tsv",), **LITERAL)
+    literal_cohort(study, ["train", "test", "test"])
+    with pytest.raises(SettingsError, match="nobody is in partition validation"):
+        run_augment("literal", ("normalise/many.tsv",), **LITERAL)
+
+
+def test_without_numbers_held_out_patients_have_no_copies_and_no_mark(study):
+    run_normalise()
+    run_augment()
+    assert not has_held_out_copies(study / "augment")
+
+
+def test_every_slice_is_cut_when_asked(study):
+    run_normalise()
+    run_augment(slices=0, copies=0)
+    assert (
+        load_examples(study / "augment").table.groupby("patient")["slice"].apply(list).tolist() == [[3, 4, 5, 6, 7]] * 3
+    )

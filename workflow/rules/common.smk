@@ -50,14 +50,26 @@ def experiment_settings(wildcards):
 
 def learning_inputs(wildcards):
     """Return what the examples of an experiment are made of; the names are the flags of tune, train and evaluate."""
-    if PLAN.experiments[wildcards.experiment].kind == "dose_map":
-        own = {"pairs": f"{R}/augment/pairs.safetensors"}
-    else:
-        own = {name: f"{R}/covariates/{name}.tsv" for name in ("covariates", "covariate_manifest")}
-        selection = PLAN.experiments[wildcards.experiment].selection
-        if selection and selection.stability is not None and PLAN.stability:
-            own["stability"] = f"{R}/features/stability.tsv"
-    return {"splits": f"{R}/split/splits.tsv", "labels": f"{R}/dose/organ_dose.tsv", **own}
+    settings = PLAN.experiments[wildcards.experiment]
+    shared = {"splits": f"{R}/split/splits.tsv", "labels": f"{R}/dose/organ_dose.tsv"}
+    people = {"participants": f"{DATA}/participants.tsv"}
+    after = {"outcomes": f"{DATA}/outcomes.tsv"}
+    doses = {"doses": f"{R}/experiments/{settings.doses}/predictions.tsv"}
+    table = {name: f"{R}/covariates/{name}.tsv" for name in ("covariates", "covariate_manifest")}
+    latency = {name: f"{R}/latency/{settings.name}/{name}.tsv" for name in table}
+    stability = {"stability": f"{R}/features/stability.tsv"} if PLAN.needs_stability(settings) else {}
+    own = {
+        "dose_map": {"pairs": f"{R}/augment/pairs.safetensors"},
+        "organ_dose": table | stability,
+        "multitask": table
+        | people
+        | (after if settings.outcomes else {})
+        | {"images": chunked("normalise", "images.tsv")},
+        "outcome": table | people | after | doses,
+        "latency": latency | people | after,
+        "tiac": table | {"tiac": f"{R}/kinetics/tiac.tsv"},
+    }
+    return shared | own[settings.kind]
 
 
 def learning_flags(wildcards, input):
@@ -66,9 +78,19 @@ def learning_flags(wildcards, input):
     return given(**{name: folder(file) if name == "pairs" else file for name, file in files.items()})
 
 
+def latency_inputs(wildcards):
+    """Return the predictions that the covariates of a latency experiment are made of."""
+    settings = PLAN.experiments[wildcards.experiment]
+    surrogates = settings.surrogates if settings.surrogates in PLAN.experiments else None
+    return {
+        "doses": f"{R}/experiments/{settings.doses}/predictions.tsv",
+        "surrogates": f"{R}/experiments/{surrogates}/predictions.tsv" if surrogates else [],
+    }
+
+
 def preset_files(wildcards):
-    """Return the radiomics presets behind a model, none for one that reads images."""
-    return [] if PLAN.experiments[wildcards.experiment].kind == "dose_map" else PLAN.presets
+    """Return the radiomics presets behind a model that `predict` uses for new patients, none for the others."""
+    return PLAN.presets if PLAN.experiments[wildcards.experiment].kind in {"organ_dose", "tiac"} else []
 
 
 def radiomics_flags(wildcards, input):
@@ -90,6 +112,16 @@ def models_of(wildcards):
     }
 
 
+def nested_inputs(wildcards):
+    """Return what nested cross-validation learns from: as tune, and who is the same person under two names."""
+    return learning_inputs(wildcards) | {"participants": f"{DATA}/participants.tsv"}
+
+
+def nested_flags(wildcards, input):
+    """Return the inputs of nested cross-validation as flags."""
+    return given(**{name: input[name] for name in nested_inputs(wildcards)})
+
+
 def report_inputs(wildcards):
     """Return every table the report reads, of the parts this study has."""
     found = {"manifest": f"{DATA}/manifest.tsv", "participants": f"{DATA}/participants.tsv"}
@@ -107,6 +139,7 @@ def report_inputs(wildcards):
         found["split"] = f"{R}/split/splits.tsv"
         found["compare"] = [f"{R}/compare/experiments.tsv", f"{R}/compare/best.json"]
         found["scores"] = TARGETS["models"]
+        found["nested"] = TARGETS["nested"]
     return found
 
 
@@ -120,6 +153,10 @@ TARGETS = {
     )
     + PLAN.stability,
     "models": expand(f"{R}/experiments/{{experiment}}/metrics.tsv", experiment=PLAN.experiments),
+    "nested": expand(
+        f"{R}/experiments/{{experiment}}/nested.tsv",
+        experiment=[name for name, one in PLAN.experiments.items() if one.nested.scheme != "none"],
+    ),
     "released": [f"{MODELS}/{file}" for file in PLAN.model_files],
     "metrics": [PLAN.metrics] if PLAN.experiments else [],
     "report": [f"{R}/report/index.html", f"{R}/summary.txt"],

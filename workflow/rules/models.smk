@@ -20,6 +20,32 @@ rule init_tracking:
         " --splits {params.splits} --out {output} 2>&1 | tee {log}"
 
 
+rule assemble_latency:
+    input:
+        unpack(latency_inputs),
+        covariates=f"{R}/covariates/covariates.tsv",
+        participants=f"{DATA}/participants.tsv",
+        splits=f"{R}/split/splits.tsv",
+    output:
+        covariates=f"{R}/latency/{{experiment}}/covariates.tsv",
+        manifest=f"{R}/latency/{{experiment}}/covariate_manifest.tsv",
+    log:
+        f"{R}/log/assemble_latency/{{experiment}}.log",
+    conda:
+        "../../environment.yml"
+    params:
+        settings=experiment_settings,
+        surrogates=lambda wildcards, input: given(surrogates=input.surrogates and folder(input.surrogates)),
+        out=lambda wildcards, output: folder(output.covariates),
+        code=step_code("assemble_latency"),
+    message:
+        "assemble_latency: 130 covariates, predictions of patients not trained on among them"
+    shell:
+        "python -m theradose.steps.assemble_latency --settings {params.settings:q} --covariates {input.covariates}"
+        " --participants {input.participants} --splits {input.splits} --doses {input.doses} {params.surrogates}"
+        " --out {params.out} 2>&1 | tee {log}"
+
+
 rule tune:
     input:
         unpack(learning_inputs),
@@ -102,6 +128,52 @@ rule evaluate:
     shell:
         "python -m theradose.steps.evaluate --settings {params.settings:q} --seed {params.seed} {params.files}"
         " --models {params.models} {params.truth} --tracking {input.tracking} --out {params.out} 2>&1 | tee {log}"
+
+
+rule cross_validate:
+    input:
+        unpack(nested_inputs),
+    output:
+        predictions=f"{R}/experiments/{{experiment}}/{{predictor}}/nested_predictions.tsv",
+    log:
+        f"{R}/log/cross_validate/{{experiment}}-{{predictor}}.log",
+    conda:
+        "../../environment.yml"
+    params:
+        settings=experiment_settings,
+        seed=STUDY.seed,
+        files=nested_flags,
+        out=lambda wildcards, output: folder(output.predictions),
+        code=step_code("cross_validate"),
+    message:
+        "cross_validate: {wildcards.predictor} of {wildcards.experiment}, tuned anew in every fold"
+    shell:
+        "python -m theradose.steps.cross_validate --settings {params.settings:q} --predictor {wildcards.predictor}"
+        " --seed {params.seed} {params.files} --out {params.out} 2>&1 | tee {log}"
+
+
+rule judge_nested:
+    input:
+        predictions=lambda wildcards: expand(
+            f"{R}/experiments/{wildcards.experiment}/{{predictor}}/nested_predictions.tsv",
+            predictor=PLAN.experiments[wildcards.experiment].all_predictors,
+        ),
+        splits=f"{R}/split/splits.tsv",
+    output:
+        f"{R}/experiments/{{experiment}}/nested.tsv",
+    log:
+        f"{R}/log/judge_nested/{{experiment}}.log",
+    conda:
+        "../../environment.yml"
+    params:
+        settings=experiment_settings,
+        seed=STUDY.seed,
+        code=step_code("judge_nested"),
+    message:
+        "judge_nested: {wildcards.experiment} by nested cross-validation, beside its baselines"
+    shell:
+        "python -m theradose.steps.judge_nested --settings {params.settings:q} --seed {params.seed}"
+        " --predictions {input.predictions} --splits {input.splits} --out {output} 2>&1 | tee {log}"
 
 
 rule compare:

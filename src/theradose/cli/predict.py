@@ -1,4 +1,4 @@
-"""Organ doses of a new patient from a trained model."""
+"""Organ doses, or TIACs with every radionuclide, of a new patient from a trained model."""
 
 import json
 import math
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from theradose.models.store import Trained
 
 REGISTRY_PREFIX = "models:/"
+TIAC = "tiac"
 LINE = "  {:<16}{:<28}{:<10}{:<34}{}"
 
 
@@ -66,7 +67,7 @@ def covariates_of(data: "Dataset", trained: "Trained") -> tuple["pd.DataFrame | 
     return found.assign(doubts=found["patient"].map(unlike)), refused
 
 
-def _number(value: float) -> float | None:
+def number_or_none(value: float) -> float | None:
     """Return a number as JSON knows it: what is missing is null."""
     return float(value) if math.isfinite(value) else None
 
@@ -77,8 +78,8 @@ def organ_record(row: Any, administered_gbq: float) -> dict[str, Any]:
     per_gbq = {name: getattr(row, f"{column}_gy_per_gbq") for name, column in names.items()}
     return {
         "organ": row.voi,
-        "dose_gy_per_gbq": {name: _number(value) for name, value in per_gbq.items()},
-        "dose_gy": {name: _number(value * administered_gbq) for name, value in per_gbq.items()},
+        "dose_gy_per_gbq": {name: number_or_none(value) for name, value in per_gbq.items()},
+        "dose_gy": {name: number_or_none(value * administered_gbq) for name, value in per_gbq.items()},
         "in_doubt": bool(row.reasons),
         "reasons": row.reasons,
     }
@@ -94,23 +95,30 @@ def is_virtual(data: "Dataset", patient: str) -> bool:
 
 def _report(data: "Dataset", trained: "Trained") -> dict[str, Any]:
     """Return the predictions for all patients of a folder with what they rest on."""
+    from theradose.cli.predict_tiac import organ_records
     from theradose.models.new_patients import predict_new, require_organ_dose
+    from theradose.models.new_tiac import predict_new_tiacs
     from theradose.vocabulary import RESEARCH_USE_ONLY
 
-    require_organ_dose(trained)
+    tiacs = trained.card.get("kind") == TIAC
+    if not tiacs:
+        require_organ_dose(trained)
     covariates, refused = covariates_of(data, trained)
+    ask = predict_new_tiacs if tiacs else predict_new
     given = data.participants().set_index("patient")["administered_mbq"]
     patients = [
         {
             "patient": patient,
             "virtual": is_virtual(data, str(patient)),
-            "administered_mbq": _number(given[patient]),
-            "organs": [organ_record(row, given[patient] / 1000.0) for row in rows.itertuples()],
+            "administered_mbq": number_or_none(given[patient]),
+            "organs": organ_records(rows)
+            if tiacs
+            else [organ_record(row, given[patient] / 1000.0) for row in rows.itertuples()],
         }
-        for patient, rows in ([] if covariates is None else predict_new(trained, covariates).groupby("patient"))
+        for patient, rows in ([] if covariates is None else ask(trained, covariates).groupby("patient"))
     ]
     card = trained.card
-    model = {"experiment": card["experiment"], "predictor": card["predictor"], "interval": card["interval"]}
+    model = {name: card[name] for name in ("kind", "experiment", "predictor", "interval")}
     return {
         "notice": RESEARCH_USE_ONLY,
         "model": model,
@@ -119,7 +127,7 @@ def _report(data: "Dataset", trained: "Trained") -> dict[str, Any]:
     }
 
 
-def _cell(values: dict[str, float | None], digits: int) -> str:
+def cell(values: dict[str, float | None], digits: int) -> str:
     """Return `1.23 (0.80 to 1.90)`, with a dash for what is missing."""
     words = {name: "-" if v is None else f"{v:.{digits}f}" for name, v in values.items()}
     return f"{words['point']} ({words['low']} to {words['high']})"
@@ -127,14 +135,21 @@ def _cell(values: dict[str, float | None], digits: int) -> str:
 
 def _show(report: dict[str, Any]) -> None:
     """Print a report for people."""
+    from theradose.cli.predict_tiac import tiac_lines
+
     model = report["model"]
     print(report["notice"])
     print(f"Model {model['experiment']}/{model['predictor']}; intervals are made to cover {model['interval']:.0%}")
-    print("The dose is set a little below the median, where the expected percentage error is smallest.")
+    tiacs = model["kind"] == TIAC
+    about = "TIAC" if tiacs else "dose"
+    print(f"The {about} is set a little below the median, where the expected percentage error is smallest.")
     for patient in report["patients"]:
         given = patient["administered_mbq"]
         words = "unknown activity" if given is None else f"{given:.0f} MBq"
         print(f"\nPatient {patient['patient']}{' (virtual)' if patient['virtual'] else ''}, {words}")
+        if tiacs:
+            print("\n".join(tiac_lines(patient["organs"], cell)))
+            continue
         print(
             LINE.format("organ", "Gy/GBq (interval)", "median", "Gy for this activity (interval)", "in doubt because")
         )
@@ -142,7 +157,7 @@ def _show(report: dict[str, Any]) -> None:
             per_gbq, gy = organ["dose_gy_per_gbq"], organ["dose_gy"]
             median = "-" if per_gbq["median"] is None else f"{per_gbq['median']:.3f}"
             reasons = "; ".join(organ["reasons"])
-            line = LINE.format(organ["organ"], _cell(per_gbq, 3), median, _cell(gy, 2), reasons)
+            line = LINE.format(organ["organ"], cell(per_gbq, 3), median, cell(gy, 2), reasons)
             print(line.rstrip())
     for patient in report["refused"]:
         print(f"\nPatient {patient['patient']}: refused. {patient['reason']}")
@@ -156,7 +171,7 @@ def predict(
     model: Annotated[str, typer.Option(help="Model folder, or a registered model such as models:/NAME@champion.")],
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Predict dose per organ with an interval for new patients, say where in doubt; code 3 when some were refused."""
+    """Predict dose or TIAC per organ with an interval for new patients, and doubts; code 3 when some were refused."""
     from theradose.cohort.layout import Dataset
     from theradose.errors import EXIT_QUARANTINED, EXIT_REFUSED
     from theradose.models.store import load_model

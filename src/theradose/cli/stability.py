@@ -7,12 +7,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from theradose.cli.answers import answer, refusal
+from theradose.vocabulary import counted
 
 if TYPE_CHECKING:
     import pandas as pd
 
 LINE = "  {:<32}{:>13}{:>13}{:>15}"
 SHOWN = 5
+# In simulated samples a feature with an ICC of 0.95 reaches a lower bound of 0.9 in 38 % of samples of 10, 93 % of 51.
+FEW_PATIENTS = 10
 
 
 def stability(
@@ -112,7 +115,7 @@ def _lines(report: dict[str, Any], out: Path) -> list[str]:
     words = [f"ICC {'' if key.startswith('icc') else 'low '}>= {key.partition('_')[2]}" for key in heads]
     names = {"all": "all seven versions", "image": "shift, rotation, noise", "mask": "grown, shrunk, random outline"}
     lines = [
-        f"  {report['features']} features of {report['patients']} patients, seven versions each",
+        f"  {report['features']} features of {counted(report['patients'], 'patient')}, seven versions each",
         LINE.format("", *words),
         *(LINE.format(names[group], *own.values()) for group, own in report["counts"].items()),
         "  least stable:",
@@ -126,5 +129,7 @@ def _lines(report: dict[str, Any], out: Path) -> list[str]:
             f"  {voi}: |Spearman| below 0.9 keeps {own['kept']} of {own['of']},"
             f" {own['kept_originals']} of the {own['originals']} of the original image"
         )
+    if report["patients"] < FEW_PATIENTS:
+        lines.append(f"  WARN fewer than {FEW_PATIENTS} patients: the lower bounds say little")
     lines += [f"  left out, no image or no mask: {', '.join(report['left_out'])}"] if report["left_out"] else []
     return [*lines, f"  tables and pictures in {out}"]

@@ -8,7 +8,14 @@ import pandas as pd
 from theradose.evaluation.score_table import ALL, best_of
 
 # What decides between the predictors of a kind of experiment, computed out of fold; the lowest wins.
-DECIDES = {"organ_dose": "mape", "dose_map": "rmse"}
+DECIDES = {
+    "organ_dose": "mape",
+    "dose_map": "rmse",
+    "multitask": "mape",
+    "outcome": "log_loss",
+    "latency": "ipcw_brier",
+    "tiac": "mape",
+}
 TRAIN, TEST, LABEL = "train", "test", "label"
 
 

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,8 @@ import pandas as pd
 from safetensors.numpy import save as save_tensors
 
 from theradose.evaluation.bootstrap import draws, limits
-from theradose.evaluation.map_metrics import MAP_METRICS
+from theradose.evaluation.gamma import pass_percent
+from theradose.evaluation.map_metrics import MAP_METRICS, MapMetric
 from theradose.experiment_sections import ExperimentSettings
 from theradose.imaging.nifti import read_volume
 from theradose.imaging.normalise import dose_per_activity, on_grid
@@ -86,8 +88,21 @@ def cases(examples: ImageExamples, models: Mapping[str, Trained], truth: Path | 
         yield Case(patient, own, {name: values[chosen] for name, values in maps.items()}, planted)
 
 
+def gamma_metrics(examples: ImageExamples) -> dict[str, MapMetric]:
+    """Return the gamma pass rates that one patient's slices allow: within each, and in the volume if whole."""
+    spacing = examples.grids[str(examples.table["patient"].iloc[0])].spacing_zyx_mm
+    ways = {"gamma_2d_pass_percent": True}
+    if len(examples) > 1 and (np.diff(examples.table["slice"]) == 1).all():
+        ways["gamma_3d_pass_percent"] = False
+    return {
+        name: MapMetric(partial(pass_percent, spacing_zyx_mm=spacing, in_plane=flat), "%")
+        for name, flat in ways.items()
+    }
+
+
 def scores(case: Case) -> list[dict[str, object]]:
     """Return every metric of every predictor against every reference for one patient."""
+    metrics = MAP_METRICS | gamma_metrics(case.examples)
     return [
         {
             "predictor": name, "patient": case.patient, "reference": reference, "partition": case.partition,
@@ -95,7 +110,7 @@ def scores(case: Case) -> list[dict[str, object]]:
         }
         for name, prediction in case.predicted.items()
         for reference, wanted in case.references.items()
-        for metric, entry in MAP_METRICS.items()
+        for metric, entry in metrics.items()
     ]  # fmt: skip
 
 

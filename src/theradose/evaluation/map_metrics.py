@@ -7,9 +7,9 @@ import numpy as np
 from skimage.metrics import structural_similarity
 
 from theradose.errors import DataError
+from theradose.evaluation.dvh_metrics import DVH_METRICS, HOT_FRACTION
 
 SSIM_SIGMA_VOXEL = 1.5  # Wang et al. 2004, doi 10.1109/TIP.2003.819861
-HOT_FRACTION = 0.05
 
 
 def _require_dose(reference: np.ndarray, mask: np.ndarray) -> None:
@@ -109,4 +109,5 @@ MAP_METRICS: dict[str, MapMetric] = {
     "hot_voxel_mae_percent": MapMetric(hot_voxel_mae_percent, "%"),
     "sum_bias_percent": MapMetric(sum_bias_percent, "%"),
     "zero_map_ssim": MapMetric(zero_map_ssim, "1"),
+    **{name: MapMetric(compute, "%") for name, compute in DVH_METRICS.items()},
 }

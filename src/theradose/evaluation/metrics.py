@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 Score = Callable[..., np.ndarray]
+AGREEMENT_SD = 1.96  # Bland and Altman, Lancet 327, 1986
 
 
 def mean_absolute_percentage_error(predicted: np.ndarray, reference: np.ndarray) -> np.ndarray:
@@ -59,6 +60,36 @@ def concordance(predicted: np.ndarray, reference: np.ndarray) -> np.ndarray:
     return np.asarray(np.divide(both, apart, out=np.full(np.shape(apart), np.nan), where=apart > 0))
 
 
+def _limit_percent(predicted: np.ndarray, reference: np.ndarray, deviations: float) -> np.ndarray:
+    """Return exp(m + deviations * s) - 1 in %, m and s (n - 1) of log(p / r) over patients."""
+    logs = np.log(predicted / reference)
+    n = np.isfinite(logs).sum(axis=-1)
+    variance = np.nanmean((logs - np.nanmean(logs, axis=-1, keepdims=True)) ** 2, axis=-1)
+    # One patient alone has no spread, so no limits.
+    unbiased = np.divide(n, n - 1, out=np.full(np.shape(n), np.nan), where=n > 1)
+    spread = deviations * np.sqrt(variance * unbiased) if deviations else 0.0
+    return np.asarray(100.0 * np.expm1(np.nanmean(logs, axis=-1) + spread))
+
+
+def geometric_bias(predicted: np.ndarray, reference: np.ndarray) -> np.ndarray:
+    """Return by how much the geometric mean of p / r is above one, in % (Bland and Altman, Lancet 1986, on logs).
+
+    >>> float(geometric_bias(np.array([1.1, 4.4]), np.array([1.0, 4.0])).round(6))
+    10.0
+    """
+    return _limit_percent(predicted, reference, 0.0)
+
+
+def agreement_low(predicted: np.ndarray, reference: np.ndarray) -> np.ndarray:
+    """Return the lower 95 % limit of agreement of p / r - 1 in %, geometric: bias less 1.96 SD of the logs."""
+    return _limit_percent(predicted, reference, -AGREEMENT_SD)
+
+
+def agreement_high(predicted: np.ndarray, reference: np.ndarray) -> np.ndarray:
+    """Return the upper 95 % limit of agreement of p / r - 1 in %, geometric: bias plus 1.96 SD of the logs."""
+    return _limit_percent(predicted, reference, AGREEMENT_SD)
+
+
 def interval_coverage(low: np.ndarray, high: np.ndarray, reference: np.ndarray) -> np.ndarray:
     """Return the part (%) of references inside their interval; without any interval NaN."""
     inside = np.where(
@@ -87,5 +118,8 @@ METRICS: dict[str, Metric] = {
     "bias": Metric("Gy/GBq", mean_error),
     "r2": Metric("1", explained_variance),
     "ccc": Metric("1", concordance),
+    "bias_percent": Metric("%", geometric_bias),
+    "agreement_low_percent": Metric("%", agreement_low),
+    "agreement_high_percent": Metric("%", agreement_high),
 }
 COVERAGE, WIDTH = "coverage", "log_width"

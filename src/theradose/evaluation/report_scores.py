@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -14,33 +15,16 @@ from theradose.evaluation.figures import Picture, as_png, as_svg, sort_organs, w
 from theradose.evaluation.figures_dosemaps import dose_maps
 from theradose.evaluation.figures_scores import bland_altman, predicted_against_true, scores
 from theradose.evaluation.figures_training import learning_curves, tuning_trials
+from theradose.evaluation.metric_names import CLOSER_TO_ZERO, COLUMNS, HIGHER_IS_BETTER, METRIC_NAMES, NOT_RANKED
+from theradose.evaluation.report_nested import nested_sheets
+from theradose.evaluation.report_pairs import pair_sheets
 from theradose.evaluation.report_tables import Cell, Head, Sheet, interval, three, three_signed
 from theradose.evaluation.results import ExperimentResults, StudyResults
 
 ALL, TEST, OUT_OF_FOLD = "all", "test", "train"
 REFERENCE_COLUMNS = {"truth": "truth_gy_per_gbq", "label": "label_gy_per_gbq"}
-METRIC_NAMES = {
-    "mape": "MAPE", "mae": "MAE", "rmse": "RMSE", "bias": "Mean error", "r2": "R²", "ccc": "Concordance",
-    "coverage": "Coverage", "log_width": "Log width", "ssim": "SSIM", "ssim_masked": "SSIM in the body",
-    "zero_map_ssim": "SSIM of a zero map", "masked_mae": "MAE in the body", "hot_voxel_mae_percent": "MAE, hottest 5 %",
-    "sum_bias_percent": "Error of the sum",
-}  # fmt: skip
-HIGHER_IS_BETTER = {"r2", "ccc", "ssim", "ssim_masked"}
-CLOSER_TO_ZERO = {"bias", "sum_bias_percent"}
-NOT_RANKED = {"coverage", "log_width", "zero_map_ssim"}
-COLUMNS = {
-    "organ_dose": ("mape", "rmse", "bias", "ccc", "coverage", "log_width"),
-    "dose_map": (
-        "rmse",
-        "masked_mae",
-        "hot_voxel_mae_percent",
-        "sum_bias_percent",
-        "ssim_masked",
-        "ssim",
-        "zero_map_ssim",
-    ),
-}
 SHOWN_ORGANS = 3
+DOSE_KINDS = ("organ_dose", "multitask")
 
 
 def metric_rows(metrics: pd.DataFrame, metric: str, partition: str) -> pd.DataFrame:
@@ -97,14 +81,22 @@ def score_sheets(experiment: ExperimentResults, chosen: str) -> list[tuple[str, 
     people = {TEST: "test patients", OUT_OF_FOLD: "training patients, out of fold"}
     against = {"truth": "against the planted truth", "label": "against the label from SPECT"}
     voi = overall(experiment.metrics)
+    # Chances of different events are no one thing: each has a table of its own.
+    apart = [v for v in dict.fromkeys(experiment.metrics["voi"]) if v != voi] if _of_events(experiment) else []
     found = []
-    for partition, who in people.items():
-        for reference, what in against.items():
-            sheet = score_sheet(experiment, reference, partition, voi, chosen)
+    for one in (voi, *apart):
+        name = "" if one == voi else f"{words(one).capitalize()}: "
+        for (partition, who), (reference, what) in product(people.items(), against.items()):
+            sheet = score_sheet(experiment, reference, partition, one, chosen)
             if sheet is not None:
-                n = int(_count(experiment.metrics, reference, partition, voi))
-                found.append((f"{n} {who}, {what}", sheet))
+                n = int(_count(experiment.metrics, reference, partition, one))
+                found.append((f"{name}{n} {who}, {what}", sheet))
     return found
+
+
+def _of_events(experiment: ExperimentResults) -> bool:
+    """Tell whether an experiment predicts chances of events."""
+    return experiment.about["kind"] in {"outcome", "multitask"}
 
 
 def _count(metrics: pd.DataFrame, reference: str, partition: str, voi: str) -> int:
@@ -266,9 +258,7 @@ def experiment_page(study: StudyResults, experiment: ExperimentResults) -> dict[
     """Return what the page of one experiment shows."""
     chosen = study.verdicts.get(experiment.name, {}).get("best", "")
     histories, trials = _histories(experiment), _trials(experiment)
-    pictures: Sequence[Picture | None] = (
-        [_scores_picture(experiment)] if experiment.about["kind"] == "organ_dose" else []
-    )
+    pictures: Sequence[Picture | None] = [_scores_picture(experiment)] if experiment.about["kind"] in DOSE_KINDS else []
     training = []
     if histories:
         text = "Loss by epoch of the final fit; the mark is the epoch whose weights were kept."
@@ -276,11 +266,12 @@ def experiment_page(study: StudyResults, experiment: ExperimentResults) -> dict[
     if trials:
         text = "Each trial's score on inner folds, the best so far as a line."
         training.append(as_svg(tuning_trials(trials), "Trials of the search", text))
-    drawn = (
-        _dose_pictures(study, experiment) if experiment.about["kind"] == "organ_dose" else [_maps_picture(experiment)]
-    )
+    kind, nested = experiment.about["kind"], nested_sheets(experiment.nested, experiment.baselines)
+    drawn: list[Picture | None] = [*_dose_pictures(study, experiment)] if kind in DOSE_KINDS else []
+    drawn += [_maps_picture(experiment)] if kind == "dose_map" else []
     return {
         "name": experiment.name, "title": experiment.title, "verdict": verdict_words(study, experiment),
-        "sheets": score_sheets(experiment, chosen), "figures": [p for p in [*pictures, *drawn] if p is not None],
+        "sheets": [*score_sheets(experiment, chosen), *pair_sheets(experiment), *nested],
+        "figures": [p for p in [*pictures, *drawn] if p is not None],
         "training": training, "audit": audit_words(experiment),
     }  # fmt: skip

@@ -12,6 +12,7 @@ import pandas as pd
 from theradose.cohort.layout import Dataset
 from theradose.columns import Schema
 from theradose.evaluation.limit_scores import LIMIT_SCORES
+from theradose.learning_schemas import NESTED
 from theradose.sections import StudySettings
 from theradose.tables import (
     AUDIT,
@@ -82,6 +83,11 @@ class ExperimentResults:
     def audit(self) -> pd.DataFrame:
         """What shuffling labels found, schema AUDIT; without rows when it was not asked for."""
         return _optional(self.folder / "audit.tsv", AUDIT)
+
+    @cached_property
+    def nested(self) -> pd.DataFrame:
+        """What nested cross-validation found, schema NESTED; without rows when it was not asked for."""
+        return _optional(self.folder / "nested.tsv", NESTED)
 
     @cached_property
     def about(self) -> dict[str, Any]:
@@ -202,8 +208,8 @@ class StudyResults:
         named = [self.root / file for file, _ in TABLES.values()]
         named += [self.root / "compare" / "best.json", self.root / "compare" / "experiments.tsv"]
         named += [self.root / "evaluate" / "recovery.tsv"]
-        found = [path for path in named if path.is_file()]
-        return found + [experiment.folder / "metrics.tsv" for experiment in self.experiments]
+        named += [experiment.folder / name for experiment in self.experiments for name in ("metrics.tsv", "nested.tsv")]
+        return [path for path in named if path.is_file()]
 
     def images(self, chunk_table: str) -> pd.DataFrame:
         """Return the rows of `<folder>/chunk-*/images.tsv` with `path`, where each file lies."""

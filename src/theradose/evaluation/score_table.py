@@ -49,7 +49,7 @@ def cube(rows: pd.DataFrame, column: str, organs: Sequence[str], patients: Seque
     return wide.reindex(pd.MultiIndex.from_product([organs, patients])).to_numpy(float).reshape(len(organs), -1)
 
 
-def _with_mean(scores: np.ndarray) -> np.ndarray:
+def with_mean(scores: np.ndarray) -> np.ndarray:
     """Return scores (organs, ...) with the mean over organs behind them."""
     return np.concatenate([scores, quiet(lambda x: np.nanmean(x, axis=0), scores)[None]])
 
@@ -63,14 +63,13 @@ def scored(name: str, rows: pd.DataFrame, reference: str, *, organs: Sequence[st
     arrays = tuple(np.where(usable, values, np.nan) for values in arrays)
     samples = resampled(function, arrays, draws(len(patients), seed))
     counts = usable.sum(axis=1)
-    return Scored(
-        _with_mean(quiet(function, *arrays)), _with_mean(samples), np.append(counts, usable.any(axis=0).sum())
-    )
+    return Scored(with_mean(quiet(function, *arrays)), with_mean(samples), np.append(counts, usable.any(axis=0).sum()))
 
 
-def _records(
+def score_rows(
     found: Scored, organs: Sequence[str], base: dict[str, str], metric: str, unit: str
 ) -> list[dict[str, object]]:
+    """Return the rows of one score, one an organ and one of their mean, with 95 % limits; `base` are further cells."""
     records = []
     for k, organ in enumerate([*organs, ALL]):
         low, high = limits(found.samples[k])
@@ -123,7 +122,7 @@ def score_table(
             base = {"experiment": experiment, "predictor": predictor, "reference": reference, "partition": partition}
             for name, (unit, _, _) in SCORES.items():
                 found = scored(name, rows, reference, organs=organs, seed=seed)
-                records += _records(found, organs, base, name, unit)
+                records += score_rows(found, organs, base, name, unit)
                 if name == SELECTION:
                     mape[predictor, partition, reference] = found
     standard = best_of(pd.DataFrame(records), baselines)
@@ -131,7 +130,7 @@ def score_table(
         other = mape[standard, partition, reference]
         apart = Scored(own.value - other.value, own.samples - other.samples, own.counts)
         base = {"experiment": experiment, "predictor": predictor, "reference": reference, "partition": partition}
-        records += _records(apart, organs, base, DIFFERENCE, "%")
+        records += score_rows(apart, organs, base, DIFFERENCE, "%")
     order = {name: place for place, name in enumerate(predictors)}
     table = pd.DataFrame(records)
     return table.sort_values("predictor", key=lambda names: names.map(order), kind="stable", ignore_index=True)

@@ -15,6 +15,11 @@ from theradose.vocabulary import VOIS
 
 LABELS, PET, DOSE = "organs", "pet", "dose"
 SIDED_LABELS = frozenset(voi.label for voi in VOIS.values() if voi.sided)
+OTHER_SIDE = {
+    voi.label: VOIS[name.replace("left", "right") if "left" in name else name.replace("right", "left")].label
+    for name, voi in VOIS.items()
+    if voi.sided
+}
 
 
 @dataclass(frozen=True)
@@ -23,7 +28,8 @@ class Draw:
 
     `rotation_deg` turns about the z axis, x towards y; `scale` enlarges in all directions; `shift_x_mm` and
     `shift_y_mm` move in the axial plane; all about the centre of the grid. `intensity` multiplies PET and dose.
-    `noise_sd` is in units of the normalised PET.
+    `noise_sd` is in units of the normalised PET. A flip with `exchange_sides` gives labels that have a side that of the
+    other side.
     """
 
     rotation_deg: float = 0.0
@@ -34,6 +40,7 @@ class Draw:
     noise_sd: float = 0.0
     noise_seed: int = 0
     flip_left_right: bool = False
+    exchange_sides: bool = False
 
     def to_json(self) -> str:
         """Return the record as one line; floats keep all their digits."""
@@ -67,6 +74,7 @@ def draw(
     intensity: float,
     noise_sd: float,
     flip_left_right: bool = False,
+    exchange_sides: bool = False,
 ) -> Draw:
     """Draw one change: angle, shifts, scale and intensity uniform between minus and plus their limit.
 
@@ -83,6 +91,7 @@ def draw(
         noise_sd=float(noise_sd),
         noise_seed=int(rng.integers(2**31)),
         flip_left_right=bool(flip_left_right and side > 0),
+        exchange_sides=exchange_sides,
     )
 
 
@@ -94,9 +103,17 @@ def refuse_flip(organs: np.ndarray) -> None:
             "left-right flips are refused where labels have a side",
             got=[name for name, voi in VOIS.items() if voi.label in sided],
             expected="no sided label",
-            remedy="set augment.flip_left_right to false",
+            remedy="set augment.flip_left_right to false, or augment.exchange_sides to true",
             code="THR-110",
         )
+
+
+def _sides_exchanged(organs: np.ndarray) -> np.ndarray:
+    """Return labels with left called right and right called left; labels without a side stay."""
+    found = organs.copy()
+    for label, other in OTHER_SIDE.items():
+        found[organs == label] = other
+    return found
 
 
 def _backward_map(change: Draw, image: Volume) -> tuple[np.ndarray, np.ndarray]:
@@ -126,11 +143,13 @@ def apply(change: Draw, images: Mapping[str, Volume]) -> dict[str, Volume]:
 
     All roles move alike, `organs` by the nearest voxel and the others linearly. `intensity` multiplies `pet` and
     `dose`, as twice the uptake is twice the dose; noise is added to `pet` alone. SettingsError for a flip of sided
-    labels.
+    labels that are not to be exchanged.
     """
-    if change.flip_left_right and LABELS in images:
+    if change.flip_left_right and not change.exchange_sides and LABELS in images:
         refuse_flip(images[LABELS].values)
     moved = {role: _moved(change, image, order=0 if role == LABELS else 1) for role, image in images.items()}
+    if change.flip_left_right and change.exchange_sides and LABELS in moved:
+        moved[LABELS] = _sides_exchanged(moved[LABELS])
     if change.intensity != 1.0:
         for role in {PET, DOSE} & moved.keys():
             moved[role] = moved[role] * moved[role].dtype.type(change.intensity)

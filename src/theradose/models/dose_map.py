@@ -8,7 +8,7 @@ import pandas as pd
 
 from theradose.errors import LeakageError, SettingsError, Where
 from theradose.experiment_sections import ExperimentSettings
-from theradose.models.image_examples import ImageExamples, load_examples, subset
+from theradose.models.image_examples import ImageExamples, has_held_out_copies, load_examples, subset
 from theradose.tables import SPLITS, read_table
 
 __all__ = ["ALL", "calibrate", "card", "load", "score", "subset"]
@@ -19,18 +19,15 @@ ALL = "all"
 def load(
     *,
     splits: Path,
-    covariates: Path | None = None,
-    covariate_manifest: Path | None = None,
-    labels: Path | None = None,
     pairs: Path | None,
     settings: ExperimentSettings,
-    stability: Path | None = None,
+    **unused: object,
 ) -> dict[str, ImageExamples]:
     """Read the pairs of slices (folder `pairs`) as the one part `all`; the other tables are not used.
 
     SettingsError without a folder; LeakageError when a pair's partition is not the one `splits` gives its patient.
     """
-    del covariates, covariate_manifest, labels, stability
+    del unused
     if pairs is None:
         raise SettingsError(
             "a dose_map experiment needs image pairs",
@@ -38,18 +35,21 @@ def load(
             expected="the folder of augment",
         )
     examples = load_examples(pairs)
-    require_split(examples.table, read_table(splits, SPLITS))
+    require_split(examples.table, read_table(splits, SPLITS), held_out_copies=has_held_out_copies(pairs))
     return {ALL: examples}
 
 
-def require_split(table: pd.DataFrame, splits: pd.DataFrame) -> None:
-    """Raise LeakageError unless each pair stands where its patient does and copies exist for training alone."""
+def require_split(table: pd.DataFrame, splits: pd.DataFrame, *, held_out_copies: bool = False) -> None:
+    """Raise LeakageError unless each pair stands where its patient does and copies exist for training alone.
+
+    `held_out_copies` allows copies of all, as augment.pairs makes them; nothing is fitted to or judged on those.
+    """
     wanted = splits.set_index("patient")["partition"]
     unknown = sorted(set(table["patient"]) - set(wanted.index))
     moved = [] if unknown else sorted(set(table.loc[table["partition"] != table["patient"].map(wanted), "patient"]))
     copied = sorted(set(table.loc[(table["copy"] > 0) & (table["partition"] != "train"), "patient"]))
     faults = {"pairs of a patient without a split": unknown, "pairs of another split": moved}
-    faults["augmented copies of a held-out patient"] = copied
+    faults["augmented copies of a held-out patient"] = [] if held_out_copies else copied
     for what, patients in faults.items():
         if patients:
             raise LeakageError(what, where=Where(patient=patients[0]), got=patients, remedy="run augment again")

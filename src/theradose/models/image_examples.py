@@ -11,7 +11,7 @@ import pandas as pd
 from safetensors import safe_open
 from safetensors.numpy import save as save_tensors
 
-from theradose.errors import DataError, Where
+from theradose.errors import DataError, SettingsError, Where
 from theradose.imaging.grid import Grid
 from theradose.imaging.normalise import body_mask
 from theradose.imaging.volume import Volume
@@ -83,10 +83,36 @@ def only_originals(examples: ImageExamples) -> ImageExamples:
     return examples.pick(examples.originals)
 
 
+def stacks_of(examples: ImageExamples) -> list[np.ndarray]:
+    """Return the pairs of each patient and copy as their numbers, in order of slices.
+
+    SettingsError when slices in between are missing: a slice far away is no neighbour.
+    """
+    found = []
+    for (patient, _), rows in examples.table.groupby(["patient", "copy"], sort=False):
+        own = rows.sort_values("slice")
+        if (np.diff(own["slice"]) != 1).any():
+            raise SettingsError(
+                "networks that see neighbouring slices need every slice",
+                where=Where(patient=str(patient), field="augment.slices"),
+                got=f"slices {own['slice'].tolist()[:4]} ...",
+                expected="slices without gaps",
+                remedy="set augment.slices to 0",
+                code="THR-101",
+            )
+        found.append(own.index.to_numpy())
+    return found
+
+
 def slices_of(organs: np.ndarray, n: int) -> np.ndarray:
-    """Return up to `n` axial slice numbers, evenly spaced over the slices that hold a VOI with a dose of its own."""
+    """Return up to `n` axial slice numbers, evenly spaced over the slices that hold a VOI with a dose of its own.
+
+    With `n` 0 all from the first to the last of these, without gaps.
+    """
     wanted = np.isin(organs, TARGET_LABELS) | (organs >= LESION_LABEL_FROM)
     bearing = np.flatnonzero(wanted.any(axis=(1, 2)))
+    if n == 0 and len(bearing):
+        return np.arange(bearing[0], bearing[-1] + 1)
     if len(bearing) <= n:
         return bearing
     return np.asarray(bearing[np.floor((np.arange(n) + 0.5) * len(bearing) / n).astype(int)])
@@ -166,8 +192,11 @@ def join(parts: Sequence[ImageExamples]) -> ImageExamples:
     )
 
 
-def save_examples(examples: ImageExamples, folder: Path) -> list[Path]:
-    """Write pairs.safetensors and pairs.tsv; the same examples give the same bytes."""
+def save_examples(examples: ImageExamples, folder: Path, *, held_out_copies: bool = False) -> list[Path]:
+    """Write pairs.safetensors and pairs.tsv; the same examples give the same bytes.
+
+    `held_out_copies` marks pairs made with augment.pairs, where held-out patients have copies too.
+    """
     arrays: dict[str, np.ndarray] = {
         "inputs": np.ascontiguousarray(examples.inputs, np.float32),
         "dose": np.ascontiguousarray(examples.dose, np.float32),
@@ -176,7 +205,8 @@ def save_examples(examples: ImageExamples, folder: Path) -> list[Path]:
     }
     grids = {patient: asdict(grid) for patient, grid in examples.grids.items()}
     # One entry only: several would be written in no fixed order.
-    about = {"about": json.dumps({"grids": grids, "dose": "Gy/GBq"}, sort_keys=True)}
+    marked = {"held_out_copies": True} if held_out_copies else {}
+    about = {"about": json.dumps({"grids": grids, "dose": "Gy/GBq", **marked}, sort_keys=True)}
     write_atomically(folder / ARRAYS_FILE, save_tensors(arrays, metadata=about))
     return [folder / ARRAYS_FILE, write_table(examples.table, folder / TABLE_FILE, PAIRS)]
 
@@ -186,6 +216,12 @@ def _grid(record: Mapping[str, Any]) -> Grid:
     direction = tuple((float(x), float(y), float(z)) for x, y, z in record["direction"])
     depth, height, width = record["shape_zyx"]
     return Grid((depth, height, width), tuple(record["spacing_mm"]), tuple(record["origin_mm"]), direction)
+
+
+def has_held_out_copies(folder: Path) -> bool:
+    """Tell whether pairs were made with augment.pairs, so that held-out patients have copies too."""
+    with safe_open(folder / ARRAYS_FILE, framework="numpy") as file:
+        return bool(json.loads(file.metadata()["about"]).get("held_out_copies", False))
 
 
 def load_examples(folder: Path) -> ImageExamples:

@@ -8,7 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from theradose.errors import DataError, Where
-from theradose.models.image_examples import CT_CHANNEL, ImageExamples
+from theradose.models.calibration_head import Head, fit_head
+from theradose.models.image_examples import CT_CHANNEL, ImageExamples, join
 from theradose.models.losses import ETA, loss_named
 from theradose.models.networks import NETWORKS, initialise
 from theradose.models.predictors import (
@@ -23,6 +24,7 @@ from theradose.models.predictors import (
 from theradose.models.training import Inputs, as_tensor, fit_network, from_arrays, predict, prepare_torch, to_arrays
 
 HELD_BACK = 5  # one patient in five watches for the end of training
+CALIBRATION_FOLDS = 3
 
 
 def fit_scale(examples: ImageExamples) -> float:
@@ -77,32 +79,35 @@ class PetScaledMap(Predictor):
 
 
 class MapNetwork(nn.Module):
-    """A network of two channels that gives a map inside the body: added to the PET-scaled map, or by itself.
+    """A network that gives a map inside the body: added to the PET-scaled map, or by itself.
 
-    Inputs: the PET-scaled map (n, h, w) over the unit of dose, the CT (n, h, w) and the body (n, h, w) as 0 and 1.
-    By itself the output goes through softplus, as a dose is never negative. Outside the body it is zero.
+    Inputs: channels (n, c, ...), of which the first is the PET-scaled map over the unit of dose, and the body (n, ...)
+    as 0 and 1. By itself the output goes through softplus, as a dose is never negative. Outside the body it is zero.
     """
 
     def __init__(self, inner: nn.Module, residual: bool) -> None:
         super().__init__()
         self.inner, self.residual = inner, residual
 
-    def forward(self, scaled: Tensor, ct: Tensor, body: Tensor) -> Tensor:
-        """Return the dose over its unit, (n, h, w)."""
-        output = self.inner(torch.stack([scaled, ct], dim=1))[:, 0]
-        return (scaled + output if self.residual else nn.functional.softplus(output)) * body
+    def forward(self, channels: Tensor, body: Tensor) -> Tensor:
+        """Return the dose over its unit, (n, ...)."""
+        output = self.inner(channels)[:, 0]
+        return (channels[:, 0] + output if self.residual else nn.functional.softplus(output)) * body
 
 
 class NetworkMap(Predictor):
-    """A 2-D network over PET and CT slices; subclasses name the network.
+    """A network over PET and CT slices; subclasses name the network and may give it more than two channels.
 
     The PET enters as PET-scaled map (k fitted on the training patients), in units of the root mean square dose, so that
     inputs and targets are of the order of one. With `residual` (default) the network learns what to add to that map
-    and starts from it: its last layer begins at zero. Without, it must find the dose by itself.
+    and starts from it: its last layer begins at zero. Without, it must find the dose by itself. With `calibrated` a
+    head of a few numbers follows, fitted by Nelder-Mead on maps of training patients by fits without them.
     """
 
     kind = "dose_map"
+    iterates = True
     network: ClassVar[str]
+    channels: ClassVar[int] = 2
     space: ClassVar[dict[str, Range]] = {
         "learning_rate": FloatRange(3e-3, 2e-2, log=True),
         "residual": Choice((True, False)),
@@ -117,61 +122,93 @@ class NetworkMap(Predictor):
         "initialisation": "default",
         "learning_rate": 1e-2,
         "weight_decay": 1e-4,
+        "calibrated": False,
     }
 
     def _build(self, seed: int) -> MapNetwork:
         settings = self.parameters
-        inner = NETWORKS[self.network](2, settings["features"], settings["dropout"])
+        inner = NETWORKS[self.network](self.channels, settings["features"], settings["dropout"])
         network = MapNetwork(initialise(inner, settings["initialisation"], seed), settings["residual"])
+        layers = [layer for layer in inner.modules() if isinstance(layer, nn.Conv2d | nn.Conv3d)]
         if settings["residual"]:
-            last = [layer for layer in inner.modules() if isinstance(layer, nn.Conv2d)][-1]
-            nn.init.zeros_(last.weight)
-            if last.bias is not None:
-                nn.init.zeros_(last.bias)
+            nn.init.zeros_(layers[-1].weight)
+            if layers[-1].bias is not None:
+                nn.init.zeros_(layers[-1].bias)
         # Channels last: a third faster on a CPU, here and when a stored model predicts.
-        return network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        flat = isinstance(layers[-1], nn.Conv2d)
+        return network.to(memory_format=torch.channels_last if flat else torch.channels_last_3d)  # type: ignore[call-overload]
 
-    def _inputs(self, examples: ImageExamples) -> Inputs:
+    def _channels(self, examples: ImageExamples) -> np.ndarray:
+        """Return the PET-scaled map over the unit of dose and the CT in the body, (n, 2, h, w)."""
         scaled = scaled_map(examples, self.k) / np.float32(self.unit_gy_per_gbq)
-        ct = examples.inputs[:, CT_CHANNEL] * examples.mask
-        return as_tensor(scaled), as_tensor(ct), as_tensor(examples.mask)
+        return np.stack([scaled, examples.inputs[:, CT_CHANNEL] * examples.mask], axis=1)
 
-    def _targets(self, examples: ImageExamples) -> Tensor:
-        return as_tensor(examples.dose * examples.mask / np.float32(self.unit_gy_per_gbq))
+    def _targets(self, examples: ImageExamples) -> np.ndarray:
+        return np.asarray(examples.dose * examples.mask / np.float32(self.unit_gy_per_gbq))
+
+    def _lessons(self, examples: ImageExamples) -> tuple[Inputs, Tensor]:
+        """Return what the network is trained on."""
+        inputs = as_tensor(self._channels(examples)), as_tensor(examples.mask)
+        return inputs, as_tensor(self._targets(examples))
+
+    def _outputs(self, examples: ImageExamples) -> np.ndarray:
+        """Return the network's maps over the unit of dose, (n, h, w)."""
+        return predict(self.fitted, (as_tensor(self._channels(examples)), as_tensor(examples.mask)))
+
+    def _plan(self, training: TrainingPlan) -> TrainingPlan:
+        """Return the plan in terms of what the network counts as one example."""
+        return training
 
     def _fit(self, examples: ImageExamples, *, seed: int, training: TrainingPlan, on_epoch: OnEpoch | None) -> History:
-        prepare_torch(seed)
         settings = self.parameters
+        self.head = self._calibrate(examples, seed, training) if settings["calibrated"] else None
+        prepare_torch(seed)
         learned, watched = hold_back(examples, seed, early_stopping=training.patience < training.epochs)
         self.k = fit_scale(learned)
         self.unit_gy_per_gbq = float(np.sqrt(np.mean(learned.dose[learned.mask].astype(np.float64) ** 2)))
         self.fitted = self._build(seed)
         return fit_network(
             self.fitted,
-            self._inputs(learned),
-            self._targets(learned),
+            *self._lessons(learned),
             loss_named(settings["loss"], settings["eta"]),
             learning_rate=settings["learning_rate"],
             weight_decay=settings["weight_decay"],
-            plan=training,
+            plan=self._plan(training),
             seed=seed,
-            validation=None if watched is None else (self._inputs(watched), self._targets(watched)),
+            validation=None if watched is None else self._lessons(watched),
             decay=True,
             on_epoch=on_epoch,
         )
 
+    def _calibrate(self, examples: ImageExamples, seed: int, training: TrainingPlan) -> Head:
+        """Fit the head to unaugmented maps of each third of the training patients by a fit on the others."""
+        names = np.random.default_rng([seed, 3]).permutation(sorted(set(examples.patients)))
+        if len(names) < CALIBRATION_FOLDS:
+            raise DataError("too few patients to calibrate on", got=len(names), expected=f">= {CALIBRATION_FOLDS}")
+        parts, maps = [], []
+        for held in np.array_split(names, CALIBRATION_FOLDS):
+            inside = np.asarray(examples.table["patient"].isin(held))
+            model = type(self)(**{**self.parameters, "calibrated": False})
+            model.fit(examples.pick(~inside), seed=seed, training=training)
+            parts.append(examples.pick(inside & examples.originals))
+            maps.append(model.predict(parts[-1]))
+        whole = join(parts)
+        return fit_head(np.concatenate(maps), whole.dose, whole.mask, whole.patients)
+
     def _predict(self, examples: ImageExamples) -> np.ndarray:
         torch.set_num_threads(1)
-        output = predict(self.fitted, self._inputs(examples)) * np.float32(self.unit_gy_per_gbq)
-        return np.maximum(output, np.float32(0.0))
+        output = np.maximum(self._outputs(examples) * np.float32(self.unit_gy_per_gbq), np.float32(0.0))
+        return output if self.head is None else self.head.apply(output)
 
     def _arrays(self) -> dict[str, np.ndarray]:
         numbers = {"k": np.array([self.k]), "unit_gy_per_gbq": np.array([self.unit_gy_per_gbq])}
-        return {**numbers, **{f"network.{name}": value for name, value in to_arrays(self.fitted).items()}}
+        head = {} if self.head is None else {"head.knots": self.head.knots, "head.gains": self.head.gains}
+        return {**numbers, **head, **{f"network.{name}": value for name, value in to_arrays(self.fitted).items()}}
 
     def _restore(self, state: Mapping[str, Any], tensors: Mapping[str, np.ndarray]) -> None:
         del state
         self.k, self.unit_gy_per_gbq = float(tensors["k"][0]), float(tensors["unit_gy_per_gbq"][0])
+        self.head = Head(tensors["head.knots"], tensors["head.gains"]) if "head.knots" in tensors else None
         weights = {name.removeprefix("network."): x for name, x in tensors.items() if name.startswith("network.")}
         self.fitted = self._build(0)
         from_arrays(self.fitted, weights)
@@ -191,6 +228,45 @@ class Cnn2dMap(NetworkMap):
     network = "cnn2d"
 
 
+class UNet2dCalibrated(NetworkMap):
+    """The U-Net trained by gradients, then a head of four numbers by Nelder-Mead (the source paper, section 8.2)."""
+
+    name = "unet2d_calibrated"
+    network = "unet2d"
+    defaults: ClassVar[dict[str, Any]] = {**NetworkMap.defaults, "calibrated": True}
+
+
+class PrintedMap(NetworkMap):
+    """The U-Net as the source paper's section 8.2 trains it: all weights from N(0, 0.01), the dose by itself, R(S).
+
+    Nothing is searched; subclasses say which form of R(S). The PET is scaled as for all networks here.
+    """
+
+    network = "unet2d"
+    space: ClassVar[dict[str, Range]] = {}
+    defaults: ClassVar[dict[str, Any]] = {**NetworkMap.defaults, "residual": False, "initialisation": "normal"}
+
+
+class PrintedRaw(PrintedMap):
+    """With the sum term as printed, sums over each image."""
+
+    name = "unet2d_raw"
+    defaults: ClassVar[dict[str, Any]] = {**PrintedMap.defaults, "loss": "r_s_raw"}
+
+
+class PrintedNormalised(PrintedMap):
+    """With the sum term divided by the number of voxels."""
+
+    name = "unet2d_normalised"
+
+
+class PrintedWithoutSum(PrintedMap):
+    """Without the sum term."""
+
+    name = "unet2d_eta0"
+    defaults: ClassVar[dict[str, Any]] = {**PrintedMap.defaults, "eta": 0.0}
+
+
 def hold_back(
     examples: ImageExamples, seed: int, *, early_stopping: bool
 ) -> tuple[ImageExamples, ImageExamples | None]:
@@ -208,5 +284,14 @@ def hold_back(
 
 
 IMAGE_PREDICTORS: dict[str, type[Predictor]] = {
-    predictor.name: predictor for predictor in (PetScaledMap, UNet2dMap, Cnn2dMap)
+    predictor.name: predictor
+    for predictor in (
+        PetScaledMap,
+        UNet2dMap,
+        Cnn2dMap,
+        UNet2dCalibrated,
+        PrintedRaw,
+        PrintedNormalised,
+        PrintedWithoutSum,
+    )
 }

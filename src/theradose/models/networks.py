@@ -1,6 +1,7 @@
 """Networks, small enough to read: each is built by one function of the registry `NETWORKS`."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from itertools import pairwise
 
 import torch
@@ -19,42 +20,58 @@ def mlp(n_in: int, hidden: Sequence[int], dropout: float = 0.0, n_out: int = 1) 
     return nn.Sequential(*layers, nn.Linear((n_in, *hidden)[-1], n_out))
 
 
-def _convolution(n_in: int, n_out: int, dropout: float) -> list[nn.Module]:
-    """Return 3 x 3 convolution, batch norm, ReLU and dropout of whole channels; the norm makes a bias needless."""
+@dataclass(frozen=True)
+class Layers:
+    """The layers of a network over images of two or three dimensions."""
+
+    convolution: type[nn.Conv2d] | type[nn.Conv3d]
+    norm: type[nn.BatchNorm2d] | type[nn.BatchNorm3d]
+    dropout: type[nn.Dropout2d] | type[nn.Dropout3d]
+    upwards: type[nn.ConvTranspose2d] | type[nn.ConvTranspose3d]
+    halve: type[nn.MaxPool2d] | type[nn.MaxPool3d]
+
+
+FLAT = Layers(nn.Conv2d, nn.BatchNorm2d, nn.Dropout2d, nn.ConvTranspose2d, nn.MaxPool2d)
+SOLID = Layers(nn.Conv3d, nn.BatchNorm3d, nn.Dropout3d, nn.ConvTranspose3d, nn.MaxPool3d)
+
+
+def _convolution(n_in: int, n_out: int, dropout: float, layers: Layers = FLAT) -> list[nn.Module]:
+    """Return a convolution of side 3, batch norm, ReLU and dropout of channels; the norm makes a bias needless."""
     return [
-        nn.Conv2d(n_in, n_out, 3, padding=1, bias=False),
-        nn.BatchNorm2d(n_out),
+        layers.convolution(n_in, n_out, 3, padding=1, bias=False),
+        layers.norm(n_out),
         nn.ReLU(),
-        nn.Dropout2d(dropout),
+        layers.dropout(dropout),
     ]
 
 
-def _block(n_in: int, n_out: int, dropout: float) -> nn.Sequential:
+def _block(n_in: int, n_out: int, dropout: float, layers: Layers) -> nn.Sequential:
     """Return two convolutions in a row."""
-    return nn.Sequential(*_convolution(n_in, n_out, dropout), *_convolution(n_out, n_out, 0.0))
+    return nn.Sequential(*_convolution(n_in, n_out, dropout, layers), *_convolution(n_out, n_out, 0.0, layers))
 
 
-class UNet2d(nn.Module):
-    """A U-Net of three levels: (n, in_channels, h, w) -> (n, 1, h, w); h and w must be divisible by 4.
+class UNet(nn.Module):
+    """A U-Net of three levels: (n, in_channels, [d,] h, w) -> (n, 1, [d,] h, w); each side must be divisible by 4.
 
-    About 29 700 weights for two channels and 8 features. The output is linear; what it means is for the caller.
+    About 29 700 weights for two channels and 8 features in two dimensions, 22 000 for 4 features in three. The output
+    is linear; what it means is for the caller.
     """
 
-    def __init__(self, in_channels: int, features: int, dropout: float) -> None:
+    def __init__(self, in_channels: int, features: int, dropout: float, layers: Layers) -> None:
         super().__init__()
         f = features
-        self.fine = _block(in_channels, f, 0.0)
-        self.middle = _block(f, 2 * f, dropout)
-        self.coarse = _block(2 * f, 4 * f, dropout)
-        self.to_middle = nn.ConvTranspose2d(4 * f, 2 * f, 2, stride=2)
-        self.middle_up = _block(4 * f, 2 * f, dropout)
-        self.to_fine = nn.ConvTranspose2d(2 * f, f, 2, stride=2)
-        self.fine_up = _block(2 * f, f, 0.0)
-        self.last = nn.Conv2d(f, 1, 1)
-        self.halve = nn.MaxPool2d(2)
+        self.fine = _block(in_channels, f, 0.0, layers)
+        self.middle = _block(f, 2 * f, dropout, layers)
+        self.coarse = _block(2 * f, 4 * f, dropout, layers)
+        self.to_middle = layers.upwards(4 * f, 2 * f, 2, stride=2)
+        self.middle_up = _block(4 * f, 2 * f, dropout, layers)
+        self.to_fine = layers.upwards(2 * f, f, 2, stride=2)
+        self.fine_up = _block(2 * f, f, 0.0, layers)
+        self.last = layers.convolution(f, 1, 1)
+        self.halve = layers.halve(2)
 
     def forward(self, images: Tensor) -> Tensor:
-        """Return one map for each stack of slices."""
+        """Return one map for each image."""
         fine = self.fine(images)
         middle = self.middle(self.halve(fine))
         coarse = self.coarse(self.halve(middle))
@@ -65,7 +82,12 @@ class UNet2d(nn.Module):
 
 def unet2d(in_channels: int = 2, features: int = 8, dropout: float = 0.0) -> nn.Module:
     """Return a 2-D U-Net, (n, in_channels, h, w) -> (n, 1, h, w)."""
-    return UNet2d(in_channels, features, dropout)
+    return UNet(in_channels, features, dropout, FLAT)
+
+
+def unet3d(in_channels: int = 2, features: int = 4, dropout: float = 0.0) -> nn.Module:
+    """Return a 3-D U-Net, (n, in_channels, d, h, w) -> (n, 1, d, h, w)."""
+    return UNet(in_channels, features, dropout, SOLID)
 
 
 def cnn2d(in_channels: int = 2, features: int = 8, dropout: float = 0.0) -> nn.Module:
@@ -75,13 +97,14 @@ def cnn2d(in_channels: int = 2, features: int = 8, dropout: float = 0.0) -> nn.M
     return nn.Sequential(*layers, nn.Conv2d(features, 1, 1))
 
 
-NETWORKS: dict[str, Callable[..., nn.Module]] = {"mlp": mlp, "unet2d": unet2d, "cnn2d": cnn2d}
+NETWORKS: dict[str, Callable[..., nn.Module]] = {"mlp": mlp, "unet2d": unet2d, "cnn2d": cnn2d, "unet3d": unet3d}
+WEIGHTED = nn.Linear | nn.Conv2d | nn.ConvTranspose2d | nn.Conv3d | nn.ConvTranspose3d
 
 
 def _normal(network: nn.Module) -> None:
     """Draw all weights of linear maps and convolutions from N(0, 0.1^2), biases zero, as the source paper."""
     for layer in network.modules():
-        if isinstance(layer, nn.Linear | nn.Conv2d | nn.ConvTranspose2d):
+        if isinstance(layer, WEIGHTED):
             nn.init.normal_(layer.weight, 0.0, PAPER_INIT_SD)
             if layer.bias is not None:
                 nn.init.zeros_(layer.bias)
@@ -90,7 +113,7 @@ def _normal(network: nn.Module) -> None:
 def _default(network: nn.Module) -> None:
     """Draw weights and biases as each layer of torch does by itself (uniform, by fan-in)."""
     for layer in network.modules():
-        if isinstance(layer, nn.Linear | nn.Conv2d | nn.ConvTranspose2d):
+        if isinstance(layer, WEIGHTED):
             layer.reset_parameters()
 
 

@@ -1,6 +1,7 @@
 """Organ doses of patients a trained model has never seen, with every reason for doubt beside the number."""
 
 from collections.abc import Hashable
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -58,37 +59,51 @@ def _unlike(trained: Trained, organ: str, examples: OrganExamples, organs: pd.Da
     return domain.abstain(with_others(examples, organs, others(organs, organ)))[0]
 
 
+@dataclass(frozen=True)
+class NewOrgan:
+    """An organ of a new patient: what a predictor takes in, and why not to trust what it says.
+
+    Without PET uptake or weight there are no examples, and the reason says so.
+    """
+
+    patient: str
+    organ: str
+    examples: OrganExamples | None
+    reasons: list[str]
+
+
 def _one(
     trained: Trained, organ: str, patient: str, row: dict[Hashable, float], *, centre: str, organs: pd.DataFrame
-) -> dict[str, Any]:
-    """Predict one organ of one patient; without PET uptake or weight the number is missing and the reason says so."""
-    empty = dict.fromkeys(COLUMNS[2:6], np.nan)
+) -> NewOrgan:
+    """Return one organ of one patient."""
     refused = why_not(row, np.nan, labelled=False)
     if refused:
-        return {"patient": patient, "voi": organ, **empty, "reasons": [refused]}
+        return NewOrgan(patient, organ, None, [refused])
     numbers = pd.DataFrame([row], dtype=float)
     examples = OrganExamples(organ, [patient], [TEST], numbers, np.array([np.nan]), centres=[centre])
-    log_dose = trained.predictors[organ].predict(examples)
-    doses = natural(log_dose, trained.calibration[organ][RESIDUALS], trained.card["interval"])
-    found = dict(
-        zip(COLUMNS[2:6], (float(v[0]) for v in (doses.point, doses.median, doses.low, doses.high)), strict=True)
-    )
     values = {str(name): float(value) for name, value in row.items()}
     reasons = _unlike(trained, organ, examples, organs) + _missing(trained, organ, values)
-    reasons += _new_centre(trained, organ, centre)
-    return {"patient": patient, "voi": organ, **found, "reasons": reasons}
+    return NewOrgan(patient, organ, examples, reasons + _new_centre(trained, organ, centre))
 
 
-def predict_new(trained: Trained, covariates: pd.DataFrame) -> pd.DataFrame:
-    """Return one row for each organ of the model and each patient of a covariate table.
+def _dose(trained: Trained, new: NewOrgan) -> dict[str, Any]:
+    """Predict the dose of one organ of one patient; NaN where there is nothing to predict from."""
+    row: dict[str, Any] = {"patient": new.patient, "voi": new.organ, "reasons": new.reasons}
+    if new.examples is None:
+        return row | dict.fromkeys(COLUMNS[2:6], np.nan)
+    log_dose = trained.predictors[new.organ].predict(new.examples)
+    doses = natural(log_dose, trained.calibration[new.organ][RESIDUALS], trained.card["interval"])
+    values = (float(v[0]) for v in (doses.point, doses.median, doses.low, doses.high))
+    return row | dict(zip(COLUMNS[2:6], values, strict=True))
 
-    Doses are in Gy/GBq: the point that lowers MAPE, the median, and the interval (NaN when it would be infinite).
-    `reasons` lists why a prediction should not be trusted: a patient unlike those learned from, most inputs missing,
-    a centre that features could not be harmonised for (column `centre`, if there is one), what stands in the column
-    `doubts`, if there is one. Columns the model does not
-    use are ignored, columns it uses and does not find count as missing.
+
+def new_organs(trained: Trained, covariates: pd.DataFrame) -> list[NewOrgan]:
+    """Return each organ of the model for each patient of a covariate table, with all reasons for doubt.
+
+    Reasons are a patient unlike those learned from, most inputs missing, a centre that features could not be harmonised
+    for (column `centre`, if there is one), what stands in the column `doubts`, if there is one. Columns the model does
+    not use are ignored, columns it uses and does not find count as missing.
     """
-    require_organ_dose(trained)
     columns = input_columns(trained)
     table = covariates.reindex(columns=["patient", "voi", *columns])
     table[columns] = table[columns].astype("float64").replace([np.inf, -np.inf], np.nan)
@@ -98,11 +113,19 @@ def predict_new(trained: Trained, covariates: pd.DataFrame) -> pd.DataFrame:
     centres = dict(zip(covariates["patient"], given, strict=True))
     doubts = dict(zip(covariates["patient"], covariates.get("doubts", [()] * len(covariates)), strict=True))
     organs = together(table)
-    rows = [
+    found = [
         _one(trained, organ, patient, known.get((patient, organ), nothing), centre=str(centres[patient]), organs=organs)
         for patient in dict.fromkeys(table["patient"])
         for organ in trained.predictors
     ]
-    for row in rows:
-        row["reasons"] = [*row["reasons"], *doubts[row["patient"]]]
-    return pd.DataFrame(rows, columns=list(COLUMNS))
+    return [replace(new, reasons=[*new.reasons, *doubts[new.patient]]) for new in found]
+
+
+def predict_new(trained: Trained, covariates: pd.DataFrame) -> pd.DataFrame:
+    """Return one row for each organ of the model and each patient of a covariate table.
+
+    Doses are in Gy/GBq: the point that lowers MAPE, the median, and the interval (NaN when it would be infinite).
+    `reasons` lists why a prediction should not be trusted (`new_organs`). DataError when the model predicts no doses.
+    """
+    require_organ_dose(trained)
+    return pd.DataFrame([_dose(trained, new) for new in new_organs(trained, covariates)], columns=list(COLUMNS))

@@ -31,12 +31,12 @@ def load(
     covariates: Path | None,
     covariate_manifest: Path | None,
     labels: Path | None,
-    pairs: Path | None,
     settings: ExperimentSettings,
     stability: Path | None = None,
+    **unused: object,
 ) -> dict[str, OrganExamples]:
     """Read the examples of each organ of an experiment; SettingsError when a table is not given."""
-    del pairs
+    del unused
     if covariates is None or covariate_manifest is None or labels is None:
         raise SettingsError(
             "an organ_dose experiment needs covariates, their manifest and labels",

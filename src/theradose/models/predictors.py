@@ -93,13 +93,15 @@ def require_no_test(examples: Examples) -> None:
 class Predictor(ABC):
     """A model of one kind of experiment. A subclass writes `_fit`, `_predict`, `_arrays` and `_restore`.
 
-    `space` is what tuning may change, as data; a predictor with an empty space is fitted as it is.
+    `space` is what tuning may change, as data; a predictor with an empty space is fitted as it is. `iterates` says that
+    a fit has epochs, and so costs what a network costs.
     """
 
     name: ClassVar[str]
     kind: ClassVar[str]
     space: ClassVar[dict[str, Range]] = {}
     defaults: ClassVar[dict[str, Any]] = {}
+    iterates: ClassVar[bool] = False
 
     def __init__(self, **parameters: Any) -> None:
         unknown = sorted(set(parameters) - set(self.defaults))

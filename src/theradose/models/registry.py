@@ -3,13 +3,17 @@
 from theradose.errors import SettingsError, Where
 from theradose.models.baselines import PetScaled, PopulationMean
 from theradose.models.gaussian import GaussianDose, HybridGaussianDose
-from theradose.models.image_predictors import IMAGE_PREDICTORS
+from theradose.models.latency_predictors import LATENCY_PREDICTORS
 from theradose.models.linear import HybridDose, RidgeDose
 from theradose.models.mlp import MlpDose
+from theradose.models.multitask_predictors import MULTITASK_PREDICTORS
 from theradose.models.neighbours import NearestPatients
+from theradose.models.outcome_predictors import OUTCOME_PREDICTORS
 from theradose.models.pls import PlsDose
 from theradose.models.predictors import Predictor
+from theradose.models.tiac_predictors import TIAC_PREDICTORS
 from theradose.models.trees import BoostedTrees, ExtraTrees
+from theradose.models.volume_predictors import MAP_PREDICTORS
 
 ORGAN_PREDICTORS: tuple[type[Predictor], ...] = (
     PopulationMean,
@@ -26,7 +30,11 @@ ORGAN_PREDICTORS: tuple[type[Predictor], ...] = (
 )
 PREDICTORS: dict[str, type[Predictor]] = {
     **{predictor.name: predictor for predictor in ORGAN_PREDICTORS},
-    **IMAGE_PREDICTORS,
+    **MAP_PREDICTORS,
+    **LATENCY_PREDICTORS,
+    **OUTCOME_PREDICTORS,
+    **MULTITASK_PREDICTORS,
+    **TIAC_PREDICTORS,
 }
 
 

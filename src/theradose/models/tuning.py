@@ -59,6 +59,13 @@ def _without_torn_tail(path: Path) -> None:
         path.write_bytes(whole)
 
 
+def _storage(journal: Path) -> JournalStorage:
+    """Return the storage in a file, made when it is not there."""
+    journal.parent.mkdir(parents=True, exist_ok=True)
+    _without_torn_tail(journal)
+    return JournalStorage(JournalFileBackend(str(journal)))
+
+
 def _row(trial: FrozenTrial) -> TrialRow:
     state = COMPLETE if trial.state == TrialState.COMPLETE else FAILED
     ordinal, reason = trial.user_attrs[ORDINAL], trial.user_attrs.get(REASON, "")
@@ -94,7 +101,7 @@ def search(
     *,
     trials: int,
     seed: int,
-    journal: Path,
+    journal: Path | None,
     name: str,
     start: Mapping[str, Any],
     on_trial: OnTrial | None = None,
@@ -102,12 +109,11 @@ def search(
     """Run a search to `trials` finished trials and return them in order; the first one is `start`.
 
     The study `name` in `journal` is continued when it is there: give it a digest of everything the objective depends
-    on. Every trial gets a new sampler seeded with `seed` and its number, so that a resumed search draws what an
-    uninterrupted one would. An empty space gets one trial. `on_trial` sees every trial, earlier ones first.
+    on. Without a journal nothing outlasts the call; the trials are the same. Every trial gets a new sampler seeded with
+    `seed` and its number, so that a resumed search draws what an uninterrupted one would. An empty space gets one
+    trial. `on_trial` sees every trial, earlier ones first.
     """
-    journal.parent.mkdir(parents=True, exist_ok=True)
-    _without_torn_tail(journal)
-    storage = JournalStorage(JournalFileBackend(str(journal)))
+    storage = None if journal is None else _storage(journal)
     study = optuna.create_study(storage=storage, study_name=name, load_if_exists=True, direction="minimize")
     for cut_off in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
         study.tell(cut_off.number, state=TrialState.FAIL)

@@ -113,6 +113,10 @@ class Plan:
         """Every model as <experiment>/<predictor>."""
         return [f"{name}/{predictor}" for name, predictor in self.trained]
 
+    def needs_stability(self, settings: ExperimentSettings) -> bool:
+        """Whether an experiment leaves out features that a study of stability found to change."""
+        return settings.selection is not None and settings.selection.stability is not None and bool(self.stability)
+
     def kinds(self, kind: str) -> list[str]:
         """Return the experiments of one kind."""
         return [name for name, one in self.experiments.items() if one.kind == kind]
@@ -157,12 +161,38 @@ def _check_parts(plan: Plan) -> None:
             list(plan.study.check.require),
             "add spect to check.require or set experiments: []",
         )
-    if plan.kinds("organ_dose") and not plan.radiomics:
+    if any(one.kind != "dose_map" for one in plan.experiments.values()) and not plan.radiomics:
         raise _refuse(
-            "experiments on organ doses learn from features, but none are extracted",
+            "experiments learn from features, but none are extracted",
             "radiomics.presets",
             dict(plan.study.radiomics.presets),
             "name a preset or leave the experiment out",
+        )
+
+
+def _check_doses(plan: Plan) -> None:
+    """Raise SettingsError when an experiment reads doses that no experiment of the study predicts."""
+    for name in (*plan.kinds("outcome"), *plan.kinds("latency")):
+        one = plan.experiments[name]
+        source = plan.experiments.get(one.doses)
+        if source is None or source.kind != "organ_dose" or one.dose_predictor not in source.all_predictors:
+            raise _refuse(
+                f"experiment {name} reads predicted doses that nothing in this study predicts",
+                "experiments",
+                f"doses: {one.doses}, dose_predictor: {one.dose_predictor}",
+                "add that experiment of kind organ_dose to the study, with that predictor, or name another",
+            )
+
+
+def _check_outcomes(plan: Plan, data: Path) -> None:
+    """Raise SettingsError when an experiment learns what happened after therapy and nobody has written it down."""
+    learning = [name for name, one in plan.experiments.items() if one.outcomes or one.kind == "latency"]
+    if learning and not plan.virtual and not (data / "outcomes.tsv").is_file():
+        raise _refuse(
+            "experiments learn outcomes, but the data set has none",
+            "experiments",
+            learning,
+            f"write {plan.data}/outcomes.tsv (columns in docs/your-own-data.md) or leave these experiments out",
         )
 
 
@@ -199,6 +229,8 @@ def load_plan(config: Mapping[str, Any], root: Path = Path(), sources: Sequence[
     experiments = {name: load_experiment(root / EXPERIMENTS, name) for name in study.experiments}
     plan = Plan(study, experiments)
     _check_parts(plan)
+    _check_doses(plan)
+    _check_outcomes(plan, root / plan.data)
     _check_owner(plan, root / "results")
     if not plan.virtual and not (root / plan.data / "manifest.tsv").is_file():
         raise SettingsError(

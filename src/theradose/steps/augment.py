@@ -7,11 +7,12 @@ from typing import Any
 import pandas as pd
 
 from theradose.errors import Where
-from theradose.imaging.augment import Draw, apply, copy_rng, draw, refuse_flip
+from theradose.imaging.augment import refuse_flip
 from theradose.imaging.nifti import read_sidecar, read_volume
 from theradose.imaging.normalise import body_mask
 from theradose.imaging.volume import Volume
-from theradose.models.image_examples import body_box, join, pairs_of, save_examples, size_for, window_for
+from theradose.models.augmented_pairs import patient_pairs, shares
+from theradose.models.image_examples import body_box, join, save_examples, size_for, window_for
 from theradose.provenance import verify_file, write_provenance
 from theradose.sections import AugmentSettings
 from theradose.settings import from_json
@@ -41,7 +42,6 @@ def shared_cells(place: dict[Any, Any], rows: Rows) -> dict[str, Any]:
 def run(chosen: Namespace) -> None:
     """Find the window that holds every body, then cut each patient's originals and copies."""
     settings = from_json(AugmentSettings, chosen.settings)
-    limits = settings.model_dump(include=set(AugmentSettings.model_fields) - {"copies", "slices"})
     images = concat_tables(chosen.images, IMAGES)
     rows_of: dict[str, Rows] = {str(name): rows.to_dict("records") for name, rows in images.groupby("patient")}
     splits = read_table(chosen.splits, SPLITS).sort_values("patient")
@@ -50,22 +50,25 @@ def run(chosen: Namespace) -> None:
     for patient, rows in ((place["patient"], rows_of[place["patient"]]) for place in people):
         found = read_images([row for row in rows if row["role"] in {"ct", "organs"}])
         boxes[patient] = body_box(body_mask(found["organs"], found["ct"]))
-        if settings.flip_left_right:
+        if settings.flip_left_right and not settings.exchange_sides:
             refuse_flip(found["organs"].values)
     size = size_for(boxes.values())
-    parts, draws = [], []
+    parts, draws, wanted = [], [], shares(people, settings.pairs)
     for number, place in enumerate(people, 1):
         patient, rows = place["patient"], rows_of[place["patient"]]
         print(f"augment: patient {patient} ({number} of {len(people)})", flush=True)
-        originals, cells, corner = read_images(rows), shared_cells(place, rows), window_for(boxes[patient], size)
-        for copy in range(1 + (settings.copies if place["partition"] == "train" else 0)):
-            change = draw(copy_rng(chosen.seed, patient, copy), **limits) if copy else Draw()
-            row = {**cells, "copy": copy}
-            moved = apply(change, originals)
-            parts.append(pairs_of(moved, row=row, n_slices=settings.slices, corner=corner, size=size))
-            if copy:
-                draws.append({"patient": patient, "copy": copy, "seed": chosen.seed, "draw": change.to_json()})
-    save_examples(join(parts), chosen.out)
+        own, drawn = patient_pairs(
+            read_images(rows),
+            cells=shared_cells(place, rows),
+            corner=window_for(boxes[patient], size),
+            size=size,
+            settings=settings,
+            seed=chosen.seed,
+            wanted=wanted.get(patient),
+        )
+        parts.append(own)
+        draws += drawn
+    save_examples(join(parts), chosen.out, held_out_copies=settings.pairs is not None)
     write_table(pd.DataFrame(draws, columns=DRAWS.names()), chosen.out / "draws.tsv", DRAWS)
     write_provenance(chosen.out, "augment", [*chosen.images, chosen.splits], settings.model_dump(mode="json"))
     print(f"augment: {sum(map(len, parts))} pairs of {size[0]} x {size[1]} voxels from {len(people)} patients")

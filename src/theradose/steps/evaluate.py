@@ -1,26 +1,19 @@
 """Judge the predictors of an experiment on untouched patients, beside their baselines."""
 
 from argparse import Namespace
-from collections.abc import Callable
 from pathlib import Path
 
 from theradose.errors import SettingsError, Where
-from theradose.evaluation import dose_map as dose_map_evaluation
-from theradose.evaluation import organ_dose as organ_dose_evaluation
 from theradose.experiment_sections import ExperimentSettings
 from theradose.models.store import MODEL_FILE, WEIGHTS_FILE, Trained, load_trained
 from theradose.ops.tracking import open_run
 from theradose.provenance import write_json, write_provenance
 from theradose.settings import from_json
 from theradose.steps.entry import arguments, start
-from theradose.steps.learning import INPUTS, OPTIONAL, input_files, load_parts
+from theradose.steps.judges import EVALUATIONS
+from theradose.steps.learning import INPUTS, LISTS, OPTIONAL, input_files, load_parts
 from theradose.tables import METRICS, SPLITS, read_table
 
-# Each writes predictions.tsv and metrics.tsv (dose_map also maps.safetensors) into `out`.
-EVALUATIONS: dict[str, Callable[..., None]] = {
-    "organ_dose": organ_dose_evaluation.evaluate,
-    "dose_map": dose_map_evaluation.evaluate,
-}
 EXPERIMENT_FILE = "experiment.json"
 
 
@@ -84,7 +77,7 @@ if __name__ == "__main__":
         texts=("settings",),
         numbers=("seed",),
         paths=(*INPUTS, "truth", "tracking", "out"),
-        lists=("models",),
-        optional=(*OPTIONAL, "truth"),
+        lists=("models", *LISTS),
+        optional=(*OPTIONAL, *LISTS, "truth"),
     )
     start(parser, run)

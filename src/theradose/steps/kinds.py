@@ -6,13 +6,13 @@ from typing import Any
 
 import numpy as np
 
-from theradose.models import dose_map, organ_dose
+from theradose.models import dose_map, latency, multitask, organ_dose, outcome, tiac
 from theradose.models.fitting import Fitted
 
 
 @dataclass(frozen=True)
 class Kind:
-    """What a kind of experiment brings (how it is judged stands in `steps.evaluate`).
+    """What a kind of experiment brings (how it is judged stands in `steps.judges`).
 
     `load(splits, covariates, covariate_manifest, labels, pairs, stability, settings)` reads the files it needs
     (others are None) and returns {part: examples}: one part an organ for organ_dose, the one part "all" for dose_map.
@@ -39,9 +39,17 @@ def nothing(parts: Mapping[str, Any], found: Fitted) -> None:
     del parts, found
 
 
+MODULES = {
+    "organ_dose": organ_dose,
+    "dose_map": dose_map,
+    "multitask": multitask,
+    "outcome": outcome,
+    "latency": latency,
+    "tiac": tiac,
+}
 KINDS: dict[str, Kind] = {
     name: Kind(
         module.load, module.subset, module.score, module.calibrate, module.card, getattr(module, "finish", nothing)
     )
-    for name, module in {"organ_dose": organ_dose, "dose_map": dose_map}.items()
+    for name, module in MODULES.items()
 }

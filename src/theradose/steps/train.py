@@ -3,6 +3,7 @@
 import json
 from argparse import Namespace
 from pathlib import Path
+from shutil import rmtree
 
 import pandas as pd
 
@@ -13,11 +14,11 @@ from theradose.models.predictors import TrainingPlan
 from theradose.models.registry import predictor_named
 from theradose.models.store import Trained, save_model, save_out_of_fold
 from theradose.ops.tracking import open_run
-from theradose.provenance import write_json, write_provenance
+from theradose.provenance import code_digest, digest, write_json, write_provenance
 from theradose.settings import from_json
 from theradose.steps.entry import arguments, start
 from theradose.steps.kinds import KINDS
-from theradose.steps.learning import INPUTS, OPTIONAL, image_card, input_files, load_parts
+from theradose.steps.learning import INPUTS, LISTS, OPTIONAL, image_card, input_files, load_parts, progress
 from theradose.tables import HISTORY, SPLITS, read_table, write_table
 from theradose.vocabulary import RESEARCH_USE_ONLY
 
@@ -37,6 +38,7 @@ def run(chosen: Namespace) -> None:
     settings = from_json(ExperimentSettings, chosen.settings)
     kind, splits = KINDS[settings.kind], read_table(chosen.splits, SPLITS)
     tuned = json.loads(chosen.tune.read_text(encoding="utf-8"))["parts"]
+    kept, code = chosen.out / "checkpoints", code_digest("theradose.steps.train")
     everyone, training = load_parts(chosen, settings), training_patients(splits)
     parts = {part: kind.subset(examples, training) for part, examples in everyone.items()}
     found = fit_parts(
@@ -45,7 +47,8 @@ def run(chosen: Namespace) -> None:
         {part: entry["parameters"] for part, entry in tuned.items()},
         folds=inner_folds(splits, settings.tuning.folds),
         seed=chosen.seed,
-        training=TrainingPlan.of(settings),
+        training=TrainingPlan.of(settings, kept / digest([settings.model_dump(mode="json"), tuned, code])),
+        watch=progress(f"train: {settings.name}: {chosen.predictor}"),
         subset=kind.subset,
         score=kind.score,
         calibrate=kind.calibrate,
@@ -64,6 +67,7 @@ def run(chosen: Namespace) -> None:
     write_json(chosen.out / "train.json", {"predictor": chosen.predictor, "parts": found.summary()})
     write_provenance(chosen.out, "train", [*input_files(chosen), chosen.tune], settings.model_dump(mode="json"))
     track(chosen, settings.name, found, files)
+    rmtree(kept, ignore_errors=True)
     print(f"train: {settings.name}: {chosen.predictor}: out of fold {found.scores}", flush=True)
 
 
@@ -73,6 +77,7 @@ if __name__ == "__main__":
         texts=("settings", "predictor", "radiomics"),
         numbers=("seed",),
         paths=(*INPUTS, "tune", "presets", "data", "tracking", "out"),
-        optional=(*OPTIONAL, "radiomics", "presets", "data"),
+        lists=LISTS,
+        optional=(*OPTIONAL, *LISTS, "radiomics", "presets", "data"),
     )
     start(parser, run)

@@ -13,11 +13,11 @@ from theradose.provenance import code_digest, digest, sha256_file, write_json, w
 from theradose.settings import from_json
 from theradose.steps.entry import arguments, start
 from theradose.steps.kinds import KINDS
-from theradose.steps.learning import INPUTS, OPTIONAL, input_files, load_parts
+from theradose.steps.learning import INPUTS, LISTS, OPTIONAL, input_files, load_parts
 from theradose.tables import SPLITS, TRIALS, read_table, write_table
 
 # What scores of trials do not depend on.
-NO_MATTER: Any = {"name": True, "title": True, "audit_permutations": True, "tuning": {"trials"}}
+NO_MATTER: Any = {"name": True, "title": True, "audit_permutations": True, "nested": True, "tuning": {"trials"}}
 
 
 def study_key(chosen: Namespace, settings: ExperimentSettings) -> str:
@@ -83,4 +83,5 @@ def run(chosen: Namespace) -> None:
 
 if __name__ == "__main__":
     paths = (*INPUTS, "tracking", "out")
-    start(arguments(__doc__, texts=("settings", "predictor"), numbers=("seed",), paths=paths, optional=OPTIONAL), run)
+    optional, texts = (*OPTIONAL, *LISTS), ("settings", "predictor")
+    start(arguments(__doc__, texts=texts, numbers=("seed",), paths=paths, lists=LISTS, optional=optional), run)

@@ -1,0 +1,54 @@
+"""Schemas of what models say beside doses: TIACs, events after therapy, and the time to a toxicity."""
+
+from theradose.columns import NUCLIDE, PATIENT, VOI, WHOLE, Column, Schema, text
+from theradose.vocabulary import PARTITIONS
+
+OUTCOME_PREDICTIONS = Schema(
+    "outcome_predictions",
+    (
+        text("predictor"), PATIENT, text("outcome"), text("partition", one_of=PARTITIONS),
+        Column("fold", WHOLE, low=-1), Column("probability", low=0, high=1),
+        Column("observed", empty=True, low=0, high=1), Column("truth_probability", empty=True, low=0, high=1),
+    ),
+    ("predictor", "patient", "outcome"),
+)  # fmt: skip
+LATENCY_PREDICTIONS = Schema(
+    "latency_predictions",
+    (
+        text("predictor"), PATIENT, text("partition", one_of=PARTITIONS), Column("fold", WHOLE, low=-1),
+        Column("predicted_months", low=0), Column("log_sd", low=0), Column("latency_months", low=0),
+        Column("latency_observed", WHOLE, low=0, high=1), Column("truth_months", empty=True, low=0),
+    ),
+    ("predictor", "patient"),
+)  # fmt: skip
+TIAC_PREDICTIONS = Schema(
+    "tiac_predictions",
+    (
+        text("predictor"), PATIENT, VOI, text("partition", one_of=PARTITIONS), Column("fold", WHOLE, low=-1), NUCLIDE,
+        Column("predicted_tiac_h", low=0), Column("median_tiac_h", low=0), Column("low_tiac_h", empty=True, low=0),
+        Column("high_tiac_h", empty=True, low=0), Column("predicted_t_eff_h", low=0), Column("label_tiac_h", low=0),
+        Column("label_t_eff_h", low=0), Column("truth_tiac_h", empty=True, low=0),
+        Column("truth_t_eff_h", empty=True, low=0),
+    ),
+    ("predictor", "patient", "voi", "radionuclide"),
+)  # fmt: skip
+# What nested cross-validation says of patients it holds out (fold: a number, or the centre left out), and its scores.
+NESTED_PREDICTIONS = Schema(
+    "nested_predictions",
+    (
+        text("predictor"), Column("repeat", WHOLE, low=0), text("fold"), PATIENT, text("voi"), text("unit"),
+        Column("predicted", low=0), Column("low", empty=True, low=0), Column("high", empty=True, low=0),
+        Column("label", low=0),
+    ),
+    ("predictor", "repeat", "patient", "voi"),
+)  # fmt: skip
+NESTED = Schema(
+    "nested",
+    (
+        text("experiment"), text("predictor"), text("voi"), text("group"), text("metric"), text("unit"),
+        Column("value", empty=True), Column("sd_between_repeats", empty=True, low=0), Column("low", empty=True),
+        Column("high", empty=True), Column("n", WHOLE, low=0),
+    ),
+    ("experiment", "predictor", "voi", "group", "metric"),
+)  # fmt: skip
+LEARNING_SCHEMAS = (OUTCOME_PREDICTIONS, LATENCY_PREDICTIONS, TIAC_PREDICTIONS, NESTED_PREDICTIONS, NESTED)

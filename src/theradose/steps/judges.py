@@ -1,0 +1,15 @@
+"""How each kind of experiment is judged; apart from `kinds`, so that a change here trains nothing anew."""
+
+from collections.abc import Callable
+
+from theradose.evaluation import dose_map, latency, multitask, organ_dose, outcome, tiac
+
+# Each writes predictions.tsv and metrics.tsv into `out`; dose_map maps.safetensors too, multitask chances of events.
+EVALUATIONS: dict[str, Callable[..., None]] = {
+    "organ_dose": organ_dose.evaluate,
+    "dose_map": dose_map.evaluate,
+    "multitask": multitask.evaluate,
+    "outcome": outcome.evaluate,
+    "latency": latency.evaluate,
+    "tiac": tiac.evaluate,
+}
