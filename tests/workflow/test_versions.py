@@ -24,7 +24,7 @@ experiments: [organ_dose_quick]
 MODEL = "models/demo/organ_dose_quick/hybrid"
 EVERYTHING_BELOW_THE_DATA = {
     "check", "split", "quantify", "fit_kinetics", "compute_dose", "gather", "extract_features", "assemble_covariates",
-    "evaluate_labels", "tune", "train", "evaluate", "compare", "register", "report", "summarise",
+    "evaluate_labels", "limit", "stability", "tune", "train", "evaluate", "compare", "register", "report", "summarise",
 }  # fmt: skip
 
 
