@@ -1,5 +1,7 @@
 """The verb `import` on the command line: what is doubtful is taken only with its option."""
 
+import json
+
 import numpy as np
 import pydicom
 import pytest
@@ -36,5 +38,25 @@ def test_what_is_doubtful_is_taken_with_its_option_only(folder, tmp_path) -> Non
         given.append(option)
     done = CliRunner().invoke(app, ["import", str(folder), "--to", str(tmp_path / "data"), *given])
     assert done.exit_code == 0, done.output
-    assert "1 series, 1 structure sets" in done.output
+    assert "1 series, 1 structure set;" in done.output
     assert done.output.count("WARN") == 3
+
+
+@pytest.mark.parametrize("more", [[], ["--propose", "mapping.tsv"], ["--mapping", "mapping.tsv"]])
+@pytest.mark.parametrize("there", [False, True])
+def test_a_source_that_is_no_folder_and_no_archive_is_refused(tmp_path, there, more) -> None:
+    source = tmp_path / "notes.md"
+    if there:
+        source.write_text("no images")
+    to = [*(str(tmp_path / word) if word.endswith("tsv") else word for word in more), "--to", str(tmp_path / "data")]
+    done = CliRunner().invoke(app, ["import", str(source), *to, "--json"])
+    assert (done.exit_code, json.loads(done.output)["refused"]) == (2, "THR-201")
+
+
+@pytest.mark.parametrize("there", [False, True])
+def test_check_of_what_is_no_folder_says_so(tmp_path, there) -> None:
+    if there:
+        (tmp_path / "notes.md").write_text("no data set")
+    done = CliRunner().invoke(app, ["check", str(tmp_path / "notes.md"), "--json"])
+    assert (done.exit_code, json.loads(done.output)["refused"]) == (2, "THR-201")
+    assert ("is a file" if there else "is missing") in json.loads(done.output)["reason"]

@@ -209,3 +209,25 @@ def test_no_folder_is_overwritten(virtual, tmp_path):
     (tmp_path / "out" / "sub-v001").mkdir(parents=True)
     with pytest.raises(SettingsError, match="folder exists"):
         export_dose(virtual[0], tmp_path / "out", patients=["v001"])
+
+
+def test_series_in_archives_are_read_as_the_import_reads_them(virtual, tmp_path):
+    results, data = virtual
+    manifest, copy = data.manifest(), Dataset(tmp_path / "copy")
+    shutil.copytree(data.root, copy.root)
+    copy.write_manifest(manifest[manifest["modality"] == "spect"].drop(columns=["sha256", "n_bytes"]))
+    export_dicom(copy, tmp_path / "dicom", patients=["v002"])
+    export_dose(results, tmp_path / "plain", patients=["v002"], dicom=tmp_path / "dicom" / "sub-v002")
+    shutil.make_archive(str(tmp_path / "packed" / "series"), "xztar", tmp_path / "dicom")
+    shutil.make_archive(str(tmp_path / "alone"), "zip", tmp_path / "dicom")
+    for name, dicom in (("folder", tmp_path / "packed"), ("archive", tmp_path / "alone.zip")):
+        export_dose(results, tmp_path / name, patients=["v002"], dicom=dicom)
+        files = sorted(path.relative_to(tmp_path / "plain") for path in (tmp_path / "plain").rglob("*.*"))
+        assert len(files) == 5
+        assert all((tmp_path / "plain" / f).read_bytes() == (tmp_path / name / f).read_bytes() for f in files)
+
+
+def test_dicom_that_is_not_there_is_said_to_be_missing(virtual, tmp_path):
+    with pytest.raises(DataError, match=r"THR-201 source is missing · field --dicom"):
+        export_dose(virtual[0], tmp_path / "out", patients=["v001"], dicom=tmp_path / "absent")
+    assert not (tmp_path / "out").exists()

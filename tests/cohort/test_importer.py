@@ -296,7 +296,7 @@ def test_all_faults_are_listed_and_the_rest_is_imported(hospital, dicom_maker, t
     assert all("patient p001" in line and " file " in line and "CANARY" not in line for line in faults)
     assert lines.quarantined == ("p001",)
     assert len(data.rows("p001", "spect")) == 2
-    assert lines[-1] == "3 series, 1 structure sets; 30 files found = 19 used + 11 left aside with reason"
+    assert lines[-1] == "3 series, 1 structure set; 30 files found = 19 used + 11 left aside with reason"
     checked = check_dataset(data, require=("spect",), max_time_h=200.0, radionuclide="Lu-177")
     assert checked.patients.iloc[0]["status"] == "quarantined"
     assert {"THR-204", "THR-212", "THR-229"} <= set(checked.faults["code"])
@@ -310,7 +310,7 @@ def test_a_patient_in_quarantine_can_be_imported_again(hospital, tmp_path) -> No
     assert import_dicom(folder, data.root, patient="p001", decay_reference="scan_start").quarantined
     inner_slice(folder / "c").write_bytes(lost)
     lines = import_dicom(folder, data.root, patient="p001", decay_reference="scan_start")
-    assert lines[0].startswith("NOTE 1 files differ from those of the last import: ct-01_0")
+    assert lines[0].startswith("NOTE not as in the last import: 1 file, ct-01_0")
     assert not lines.quarantined
     assert data.participants()["patient"].tolist() == ["p001"]
     assert len(data.rows("p001", "ct")) == 1
@@ -370,7 +370,7 @@ def dosed(dicom_maker, folder, **changes):
 def test_a_dose_is_kept_beside_the_patient_and_nowhere_else(dicom_maker, tmp_path) -> None:
     dose, data = dosed(dicom_maker, tmp_path / "in"), Dataset(tmp_path / "data")
     lines = import_dicom(tmp_path / "in", data.root, patient="p001", decay_reference="scan_start")
-    assert lines[-1] == "1 series, 0 structure sets, 1 doses; 7 files found = 7 used + 0 left aside with reason"
+    assert lines[-1] == "1 series, 0 structure sets, 1 dose; 7 files found = 7 used + 0 left aside with reason"
     file = data.root / "derivatives" / "dose" / "sub-p001" / "sub-p001_rtdose-01_dose.nii.gz"
     found, about = read_volume(file), read_sidecar(file)
     assert np.allclose(found.values, dose.values, atol=1e-6)
@@ -388,7 +388,7 @@ def test_a_dose_that_is_none_is_left_aside_and_keeps_nobody_out(dicom_maker, tmp
     lines = import_dicom(tmp_path / "in", tmp_path / "data", patient="p001", decay_reference="scan_start")
     assert lines.quarantined == ()
     assert "WARN THR-334 dose_0001.dcm: left aside, not a physical dose in Gy · patient p001" in lines
-    assert "left aside: 1 files (not usable: THR-316)" in lines
+    assert "left aside: 1 file (not usable: THR-316)" in lines
     assert not (tmp_path / "data" / "derivatives" / "dose").exists()
 
 
@@ -421,3 +421,31 @@ def test_what_was_filled_in_by_hand_outlives_another_import(dicom_maker, tmp_pat
     row = data.participants().iloc[0]
     assert (row["weight_kg"], row["age_y"], row["centre"]) == (71.5, 60, "south")
     assert row["height_cm"] == 175.0  # the header knows it
+
+
+@pytest.mark.parametrize("word", ["start", "ADMIN", ""])
+def test_an_unknown_decay_reference_is_refused_at_once(hospital, tmp_path, word) -> None:
+    with pytest.raises(DataError, match=r"THR-240 .*as_declared, administration, scan_start, none$"):
+        import_dicom(hospital[0], tmp_path / "data", patient="p001", decay_reference=word)
+
+
+def test_contours_of_a_series_that_was_refused_say_so(hospital, tmp_path) -> None:
+    folder, _ = hospital
+    inner_slice(folder / "b").unlink()  # a slice of the later SPECT is missing
+    lines = import_dicom(folder, tmp_path / "data", patient="p001", decay_reference="scan_start")
+    faults = [line for line in lines if line.startswith("ERROR")]
+    assert sorted(line.split()[1] for line in faults) == ["THR-229", "THR-345"]
+    refused = next(line.split("file ")[1].split(" ")[0] for line in faults if "THR-229" in line)
+    assert f"got {refused.split('_')[0]} " in next(line for line in faults if "THR-345" in line)
+    assert "left aside: 1 file (not usable: THR-345)" in lines
+
+
+def test_numbers_of_the_header_come_without_the_noise_of_their_conversion(hospital, tmp_path) -> None:
+    folder, _ = hospital
+    for file in folder.rglob("*.dcm"):
+        header = pydicom.dcmread(file)
+        header.PatientSize = "1.753"
+        header.save_as(file)
+    assert 1.753 * 100 != 175.3
+    import_dicom(folder, tmp_path / "data", patient="p001", decay_reference="scan_start")
+    assert "\t175.3\t" in (tmp_path / "data" / "participants.tsv").read_text()

@@ -196,7 +196,7 @@ def test_a_folder_is_sorted_and_what_is_left_aside_has_a_reason(write, dicom_mak
     )
     dicom_maker.write_structures(tmp_path / "rs.dcm", [])
     (tmp_path / "notes.txt").write_text("hello")
-    found = find_series(tmp_path)
+    found = find_series(sorted(tmp_path.rglob("*.*")))
     assert {series: len(files) for series, files in found.series.items()} == {"1.2.3.4": 5}
     assert [path.name for path in found.structures] == ["rs.dcm"]
     assert sorted(why for _, why in found.ignored) == ["image type MIP", "no DICOM file"]

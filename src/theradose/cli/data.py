@@ -78,7 +78,8 @@ def check_data(
     """List every fault of every patient; ends with code 3 when patients are quarantined. Writes nothing.
 
     Organs must be in the masks when experiments of the study, found in config/experiments, learn their doses.
-    A table or manifest that cannot be read as a whole ends with code 2 and one sentence.
+    A table or manifest that cannot be read as a whole ends with code 2 and one sentence. With a study a warning says
+    when the half-lives that stand in for refused fits are the defaults, those of 177Lu-PSMA.
     """
     from theradose.cohort.check import check_dataset
     from theradose.cohort.layout import Dataset
@@ -88,14 +89,16 @@ def check_data(
     with refusal(as_json):
         study = StudySettings(experiments=()) if config is None else load_study(config)
         known = [name for name in study.experiments if (EXPERIMENTS / f"{name}.yaml").is_file()]
+        psma = study.cohort.source == "virtual" and study.cohort.virtual.ligand == "psma"
         result = check_dataset(
-            Dataset(data),
+            Dataset(data).existing(),
             require=() if config is None else study.check.require,
             max_time_h=study.check.max_time_h,
             radionuclide=study.radionuclide,
             exclude=study.cohort.exclude,
             counts=study.quantify.sensitivity_cps_per_mbq is not None,
             organs=organs_learned(load_experiment(EXPERIMENTS, name) for name in known),
+            half_lives=None if config is None or psma else study.kinetics.population_t_eff_h,
         )
     if as_json:
         tables = {"patients": result.patients.to_dict("records"), "faults": result.faults.to_dict("records")}

@@ -68,7 +68,7 @@ def export_dose(
         list[str] | None, typer.Option(help="Patient to write; may be repeated. All without it.")
     ] = None,
     dicom: Annotated[
-        Path | None, typer.Option(help="DICOM the study began with, of one patient or in folders sub-ID: UIDs to join.")
+        Path | None, typer.Option(help="DICOM or archives the study began with, of one patient or in folders sub-ID.")
     ] = None,
     data: Annotated[Path | None, typer.Option(help="Data set of the study, where it has moved.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from theradose.cli.answers import answer, refusal
+from theradose.vocabulary import counted
 
 if TYPE_CHECKING:
     from theradose.cohort.layout import Dataset
@@ -24,7 +25,7 @@ TEMPLATE = """\
 # Made by `theradose init` from data/{name}: {found}.
 # Every key and its default: workflow/schemas/config.schema.yaml. Run: snakemake --configfile {file}
 study: {study}
-title: {name}, {patients} patients
+title: {name}, {patients}
 radionuclide: {radionuclide}      # {radionuclide_from}
 cohort: {{name: {name}, source: folder}}
 check:
@@ -141,7 +142,8 @@ def _filled(seen: Seen, name: str, to: Path) -> str:
         "chunks": min(max(seen.patients // 10, 1), 8),
     }  # fmt: skip
     return TEMPLATE.format(
-        name=name, file=to.as_posix(), patients=seen.patients, require=", ".join(kinds), organs=", ".join(seen.organs),
+        name=name, file=to.as_posix(), patients=counted(seen.patients, "patient"), require=", ".join(kinds),
+        organs=", ".join(seen.organs),
         presets=", ".join(f"{kind}: {preset}" for kind, preset in presets.items()), experiments=experiments,
         experiments_why=why, **values,
     )  # fmt: skip
@@ -170,12 +172,12 @@ def init(
                 "name of the data set cannot be that of a cohort", where=Where(field="cohort.name"), got=name,
                 expected="small letters, digits, - and _", remedy="rename its folder", code="THR-373",
             )  # fmt: skip
-        seen = _look(Dataset(data))
+        seen = _look(Dataset(data).existing())
         write_atomically(file, _filled(seen, name, file).encode())
         study = load_study(file)
     counts = ", ".join(f"{n} {kind}" for kind, n in sorted(seen.images.items()))
     lines = [
-        f"{data}: {seen.patients} patients, {counts}; organs: {', '.join(seen.organs) or 'none'}",
+        f"{data}: {counted(seen.patients, 'patient')}, {counts}; organs: {', '.join(seen.organs) or 'none'}",
         f"{file}: requires {', '.join(study.check.require)}; experiments: {', '.join(study.experiments) or 'none'}",
         f"read it, then: theradose check {data} --config {file}; snakemake --configfile {file}",
     ]

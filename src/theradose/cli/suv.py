@@ -7,6 +7,7 @@ import typer
 
 from theradose.cli.answers import answer, refusal
 from theradose.errors import EXIT_REFUSED
+from theradose.vocabulary import counted
 
 LINE = "  {:<22}{}"
 
@@ -14,7 +15,7 @@ LINE = "  {:<22}{}"
 def _page(one: dict[str, Any]) -> list[str]:
     """Return the lines about one series."""
     number = one["series_number"]
-    head = f"PET series {'without number' if number is None else number}, {one['files']} files"
+    head = f"PET series {'without number' if number is None else number}, {counted(one['files'], 'file')}"
     if "refused" in one:
         return [head, LINE.format("refused", one["reason"])]
     other = one["other"]

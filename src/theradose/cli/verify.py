@@ -9,6 +9,7 @@ import typer
 
 from theradose.cli.answers import refusal
 from theradose.errors import EXIT_QUARANTINED
+from theradose.vocabulary import counted
 
 
 def verify(
@@ -33,7 +34,8 @@ def verify(
         n_images = len(here.manifest())
     changed = {fault.patient for fault in faults if fault.severity == ERROR}
     what = f"{n_images} images" + ("" if source is None else " and the raw files")
-    summary = f"{what} hashed: {f'{len(changed)} patients are not as at intake' if changed else 'as at intake'}"
+    state = f"not as at intake: {counted(len(changed), 'patient')}" if changed else "as at intake"
+    summary = f"{what} hashed: {state}"
     if as_json:
         print(json.dumps({"faults": [asdict(fault) for fault in faults], "summary": summary}))
     else:

@@ -1,6 +1,6 @@
 """All checks over all patients: who is ok, flagged, quarantined or excluded, and every fault in one table."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 
 import pandas as pd
@@ -10,8 +10,10 @@ from theradose.cohort.faults import CHECKS
 from theradose.cohort.layout import Dataset
 from theradose.cohort.participants import read_participants
 from theradose.columns import checked
-from theradose.errors import TheradoseError
+from theradose.errors import DataError, TheradoseError, Where
+from theradose.sections import POPULATION_T_EFF_H
 from theradose.tables import FAULTS, PATIENTS
+from theradose.vocabulary import counted
 
 USABLE = ("ok", "flagged")
 
@@ -34,9 +36,8 @@ class Checked:
         if found != usable + quarantined + excluded:
             raise TheradoseError("patients were lost in the check", got=usable + quarantined + excluded, expected=found)
         flagged = self.count("flagged")
-        return (
-            f"{found} patients = {usable} usable ({flagged} flagged) + {quarantined} quarantined + {excluded} excluded"
-        )
+        parts = f"{usable} usable ({flagged} flagged) + {quarantined} quarantined + {excluded} excluded"
+        return f"{counted(found, 'patient')} = {parts}"
 
 
 def _cases(data: Dataset, limits: Limits) -> list[Case]:
@@ -73,6 +74,20 @@ def _row(case: Case, faults: list[Fault], excluded: bool) -> dict[str, str]:
     return {"patient": case.patient, "centre": centre, "status": status, "reason": reason}
 
 
+def _of_the_study(cases: list[Case], excluded: set[str], half_lives: Mapping[str, float] | None) -> Iterator[Fault]:
+    """Yield what is odd about the study as a whole: names to exclude that nobody has, half-lives of another tracer."""
+    for name in sorted(excluded - {case.patient for case in cases}):
+        message = f"THR-275 patient to exclude is not in the data set · patient {name} · correct cohort.exclude"
+        yield Fault(WARN, "THR-275", name, message)
+    if half_lives == POPULATION_T_EFF_H and any(case.images("spect") for case in cases):
+        error = DataError(
+            "half-lives that stand in for refused fits are the defaults, those of 177Lu-PSMA",
+            where=Where(field="kinetics.population_t_eff_h"), expected="those of the tracer of these patients",
+            remedy="write published ones of your tracer, with their source", code="THR-377",
+        )  # fmt: skip
+        yield Fault(WARN, error.code, "", error.sentence())
+
+
 def check_dataset(
     data: Dataset,
     *,
@@ -82,12 +97,14 @@ def check_dataset(
     exclude: Iterable[str] = (),
     counts: bool = False,
     organs: Iterable[str] = (),
+    half_lives: Mapping[str, float] | None = None,
     progress: Callable[[str], None] | None = None,
 ) -> Checked:
     """Run every check on every patient that is not excluded; faults are gathered, none stops the others.
 
-    `counts` lets a SPECT in counts through; of `organs` every VOI is in the masks or declared absent. DataError only
-    when the clinical table or the manifest as a whole cannot be read.
+    `counts` lets a SPECT in counts through; of `organs` every VOI is in the masks or declared absent; `half_lives` (h)
+    stand in for refused fits and are left out when the tracer is known to be theirs. DataError only when the clinical
+    table or the manifest as a whole cannot be read.
     """
     excluded = set(exclude)
     rows: list[dict[str, str]] = []
@@ -100,9 +117,7 @@ def check_dataset(
         faults += found
         if progress is not None:
             progress(f"patient {case.patient} ({number} of {len(cases)}): {rows[-1]['status']}")
-    for name in sorted(excluded - {case.patient for case in cases}):
-        message = f"THR-275 patient to exclude is not in the data set · patient {name} · correct cohort.exclude"
-        faults.append(Fault(WARN, "THR-275", name, message))
+    faults += _of_the_study(cases, excluded, half_lives)
     patients = checked(pd.DataFrame(rows, columns=PATIENTS.names()), PATIENTS)
     columns = pd.DataFrame([asdict(fault) for fault in faults], columns=FAULTS.names())
     result = Checked(patients, checked(columns, FAULTS))

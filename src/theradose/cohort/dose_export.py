@@ -7,7 +7,7 @@ that the study began with, UIDs are made up: one study a patient, one frame of r
 import json
 import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 
 from theradose.cohort.layout import CYCLE_PREFIX, Dataset
+from theradose.cohort.raw_files import opened, require_source
 from theradose.cohort.time_points import mask_row
 from theradose.errors import DataError, SettingsError, TheradoseError, Where
 from theradose.imaging.activity import whole_labels
@@ -56,9 +57,9 @@ def _dataset(chunk: Path, data: Path | None, where: Where) -> Dataset:
     return found
 
 
-def _series(dicom: Path, image: Volume, where: Where) -> tuple[list[Path], Volume]:
-    """Return the files of the one series of a folder that holds an image, and its volume; else DataError."""
-    found = find_series(dicom)
+def _series(inside: Iterable[Path], image: Volume, where: Where) -> tuple[list[Path], Volume]:
+    """Return the files of the one series among files that holds an image, and its volume; else DataError."""
+    found = find_series(inside)
     if clashes := found.clashes():
         raise DataError(
             "reference folder holds more than one patient", where=where, got=f"differing {', '.join(clashes)}",
@@ -121,8 +122,9 @@ class _Cycle:
             return generated(self.patient, self.cycle, made_of, virtual=self.virtual).on_dose(self.sha256)
         image = self.data.load(self.first)
         self.dose.grid.require_same(image.grid, "first SPECT", self.where)
-        files, volume = _series(dicom, image, self.where)
-        return reference_to(files, volume.grid, self.patient, virtual=self.virtual)
+        with opened(dicom) as inside:
+            files, volume = _series(inside, image, self.where)
+            return reference_to(files, volume.grid, self.patient, virtual=self.virtual)
 
     def write(self, folder: Path, reference: Reference) -> str:
         """Write all files of the cycle and return a line about them."""
@@ -169,10 +171,12 @@ def export_dose(
 ) -> list[str]:
     """Write dose maps and masks of a study's patients (all by default) to `to`/sub-ID/ses-txN; return a line a cycle.
 
-    `dicom` holds the images the study began with: of one patient, or a folder sub-ID for each; dose and masks then join
-    the study and frame of reference of the first SPECT of the cycle. `data` is the data set where it has moved. Nothing
-    is written of a patient with a fault: DataError names it.
+    `dicom` holds the images the study began with, packed or not: of one patient, or a folder sub-ID for each; dose and
+    masks then join the study and frame of reference of the first SPECT of the cycle. `data` is the data set where it
+    has moved. Nothing is written of a patient with a fault: DataError names it.
     """
+    if dicom is not None:
+        require_source(dicom, "--dicom")
     table = read_table(results / "dose" / "images.tsv", IMAGES)
     maps = table[table["role"] == "dose"]
     known = sorted(set(maps["patient"]))

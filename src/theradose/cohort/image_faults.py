@@ -10,7 +10,7 @@ from theradose.cohort.layout import PRE
 from theradose.cohort.raw_files import RAW_FILES, SIDECAR, raw_file
 from theradose.errors import TheradoseError, Where
 from theradose.imaging.nifti import read_sidecar, read_volume
-from theradose.imaging.plausible import decay_contradiction, require_total, tracer_of
+from theradose.imaging.plausible import can_be_injected, decay_contradiction, require_total, tracer_of
 from theradose.imaging.suv import expected_activity_mbq, injected_mbq, sidecar_number
 from theradose.imaging.volume import Volume
 from theradose.physics.nuclides import nuclide
@@ -189,6 +189,8 @@ def check_activity(case: Case) -> Iterator[Fault]:
             sidecar = read_sidecar(case.data.root / row.file)
             injected = injected_mbq(sidecar)
             administered = case.number("administered_mbq") if row.modality == "spect" else injected
+            if administered is not None and not can_be_injected(administered, tracer_of(sidecar)):
+                administered = None  # said once, of the table: the image is judged by its header
             expected = expected_activity_mbq(sidecar, administered or injected)
             require_total(volume.total_mbq(), expected, Where(patient=case.patient, time_h=row.time_h, file=row.file))
         except TheradoseError as error:

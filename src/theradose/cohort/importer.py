@@ -22,9 +22,10 @@ from theradose.cohort.placing import (
     clinical,
     decide_reference,
     place,
+    require_choice,
     sidecar_of,
 )
-from theradose.cohort.raw_files import RawFiles, accounting, opened
+from theradose.cohort.raw_files import RawFiles, accounting, opened, require_source
 from theradose.cohort.structure_sets import drawn, partner
 from theradose.cohort.structures import labels_of
 from theradose.errors import DataError, TheradoseError, Where
@@ -32,7 +33,7 @@ from theradose.imaging.dicom import Series, read_series
 from theradose.imaging.dicom_folder import Found, sort_files
 from theradose.imaging.rtstruct import StructureSet, read_rtstruct
 from theradose.imaging.seg import read_seg
-from theradose.vocabulary import VIRTUAL_MARKS
+from theradose.vocabulary import VIRTUAL_MARKS, counted
 
 # What reads a file of structures, by its modality.
 READERS: dict[str, Callable[[Path], StructureSet]] = {"RTSTRUCT": read_rtstruct, "SEG": read_seg}
@@ -171,12 +172,14 @@ def _read_sets(job: _Job) -> dict[Path, StructureSet]:
 def _add_masks(job: _Job, placed: list[Placed]) -> list[Path]:
     """Write one mask a structure set; return the files that were used."""
     used, sets = [], _read_sets(job)
+    good = {p.name for p in placed}
+    refused = {uid: name for uid, name in zip(job.found.series, job.series, strict=True) if name not in good}
     labels = labels_of(structures.rois for structures in sets.values())
     images = [(p.modality, p.session, p.time_h, p.series.volume.grid) for p in placed]
     for file, structures in sets.items():
         name = job.raw.names[file]
         try:
-            on, warning = partner(structures, placed, allow_frame_match=job.allowed.frame_match)
+            on, warning = partner(structures, placed, refused, allow_frame_match=job.allowed.frame_match)
             mask, about = drawn(structures, on, labels, Where())
             mask, moved = on_grid(mask, grid_for(images, on.session, on.time_h, mask.grid))
             time_h = None if on.session == PRE and not on.timed else on.time_h
@@ -232,7 +235,8 @@ def _report(job: _Job, files: list[Path], placed: list[Placed], sets: list[Path]
     reasons += Counter(use for use in job.raw.use.values() if use.startswith("not usable"))
     *aside, last = accounting(len(files), used, reasons)
     faults = [f"{fault.severity} {fault.message}" for fault in job.intake.faults]
-    kinds = f"{len(placed)} series, {len(sets)} structure sets" + (f", {len(doses)} doses" if doses else "")
+    kinds = f"{len(placed)} series, {counted(len(sets), 'structure set')}"
+    kinds += f", {counted(len(doses), 'dose')}" if doses else ""
     return [*job.lines, *faults, *aside, f"{kinds}; {last}"]
 
 
@@ -253,8 +257,8 @@ def import_dicom(
     faulty is listed and left out, and the patient is in quarantine (`Imported.quarantined`) until imported again.
     DataError when nothing can be used, or the folder holds other than one patient; then nothing enters the tables.
     """
-    if not source.exists():
-        raise DataError("source is missing", expected="a folder or archive", code="THR-201")
+    require_source(source)
+    require_choice(decay_reference)
     intake = Intake(Dataset(to), to.name)
     intake.require_new(patient)
     with opened(source) as files:

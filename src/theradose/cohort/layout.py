@@ -22,6 +22,18 @@ class Dataset:
 
     root: Path
 
+    def existing(self) -> "Dataset":
+        """Return the data set itself; DataError when its folder is missing, or is a file."""
+        if self.root.is_dir():
+            return self
+        raise DataError(
+            "data set is a file, no folder" if self.root.exists() else "folder of the data set is missing",
+            where=Where(file=self.root.name),
+            expected="a folder with participants.tsv and manifest.tsv",
+            remedy="name the folder that `theradose import ... --to` made",
+            code="THR-201",
+        )
+
     @property
     def participants_file(self) -> Path:
         """The clinical table."""

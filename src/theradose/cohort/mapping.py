@@ -20,13 +20,13 @@ from theradose.cohort.layout import PRE, Dataset
 from theradose.cohort.mapping_rows import finite, image_of, labels_in, merged
 from theradose.cohort.mask_grid import grid_for, on_grid
 from theradose.cohort.participants import shown
-from theradose.cohort.raw_files import RawFiles, accounting, opened
+from theradose.cohort.raw_files import RawFiles, accounting, opened, require_source
 from theradose.columns import TEXT, Column, Schema
 from theradose.errors import DataError, TheradoseError, Where
 from theradose.imaging.nifti import sidecar
 from theradose.imaging.volume import Volume
 from theradose.tables import read_table, write_table
-from theradose.vocabulary import LESION_PREFIX, MODALITIES, PATIENT_ID
+from theradose.vocabulary import LESION_PREFIX, MODALITIES, PATIENT_ID, counted
 
 MAPPING = Schema(
     "mapping",
@@ -104,6 +104,7 @@ def propose_mapping(
     Patients are the first folders, kinds come from words in file names. `pet_units` fills in what no name tells;
     `mask_label` is the VOI of masks (empty: they hold labels, as files named `_dseg` always do).
     """
+    require_source(source)
     files = sorted(p for p in source.rglob("*.nii*") if p.is_file() and p.name.endswith((".nii", ".nii.gz")))
     proposed = [(path, _proposed_row(path, source, pet_units)) for path in files]
     lines = [
@@ -125,12 +126,13 @@ def propose_mapping(
     table["radionuclide"] = ""
     write_table(table, to, MAPPING)
     unclear = table.loc[(table["modality"] == "pet") & (table["units"] == ""), "file"]
-    note = [f"fill in the column units for {len(unclear)} PET files (Bq/mL or SUV)"] if len(unclear) else []
+    note = [f"fill in the column units for {counted(len(unclear), 'PET file')} (Bq/mL or SUV)"] if len(unclear) else []
     return [
         *lines,
         *doubles,
         *note,
-        f"{len(table)} files of {table['patient'].nunique()} patients proposed: review, then import",
+        f"{counted(len(table), 'file')} of {counted(table['patient'].nunique(), 'patient')} proposed: "
+        "review, then import",
     ]
 
 
@@ -265,6 +267,7 @@ def import_mapping(source: Path, to: Path, mapping: Path) -> Imported:
     (`Imported.quarantined`) until imported again. DataError when the table itself is wrong, a patient is there already,
     or nothing can be used; then nothing enters the tables.
     """
+    require_source(source)
     table = read_table(mapping, MAPPING)
     table["line"] = np.arange(2, len(table) + 2)
     intake = Intake(Dataset(to), to.name)
@@ -279,4 +282,4 @@ def import_mapping(source: Path, to: Path, mapping: Path) -> Imported:
     kinds = ", ".join(f"{n} {kind}" for kind, n in counts.items())
     faults = [f"{fault.severity} {fault.message}" for fault in intake.faults]
     notes = [line for job in jobs for line in job.lines]
-    return Imported([*notes, *faults, *lines, f"{len(jobs)} patients, {kinds}"], intake.quarantined())
+    return Imported([*notes, *faults, *lines, f"{counted(len(jobs), 'patient')}, {kinds}"], intake.quarantined())

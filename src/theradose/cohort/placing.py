@@ -107,19 +107,32 @@ def place(
     return [replace(p, time_h=None) if only else p for p, only in zip(placed, alone, strict=True)], lines
 
 
+def require_choice(choice: str) -> None:
+    """Raise DataError when the caller's word for the decay reference is none of those that there are."""
+    words = (AS_DECLARED, *DECAY_REFERENCES)
+    if choice not in words:
+        where, allowed = Where(field="--decay-reference"), f"one of {', '.join(words)}"
+        raise DataError("decay reference is unknown", where=where, got=choice, expected=allowed, code="THR-240")
+
+
 def decide_reference(record: Acquisition, choice: str) -> str:
     """Return the decay reference by the caller's choice, or by the header's tag when `choice` is as_declared."""
     reference = DECAY_TAGS.get(record.decay_tag or "") if choice == AS_DECLARED else choice
     if reference not in DECAY_REFERENCES:
         raise DataError(
-            "decay correction is not stated" if choice == AS_DECLARED else "decay reference is unknown",
+            "decay correction is not stated",
             where=Where(field="DecayCorrection"),
-            got=record.decay_tag if choice == AS_DECLARED else choice,
+            got=record.decay_tag,
             expected=f"one of {', '.join(DECAY_REFERENCES)}",
             remedy="decide with --decay-reference",
             code="THR-207",
         )
     return reference
+
+
+def _in_decimals(value: float | None) -> float | None:
+    """Return a converted number as its header meant it: 1.753 m are 175.3 cm, not 175.29999999999998."""
+    return None if value is None else float(f"{value:.10g}")
 
 
 def _can_be(quantity: str, value: float) -> bool:
@@ -196,7 +209,7 @@ def clinical(placed: list[Placed], centre: str, refuse: Callable[[str, Theradose
     known = therapy or [p.series.acquisition for p in placed if p.series.acquisition.radionuclide]
     row: dict[str, object] = {
         "centre": centre,
-        "administered_mbq": therapy[0].injected_mbq if therapy else None,
+        "administered_mbq": _in_decimals(therapy[0].injected_mbq) if therapy else None,
         "radionuclide": known[0].radionuclide if known else None,
     }
     for field, tag in (("weight_kg", "PatientWeight"), ("height_cm", "PatientSize")):
@@ -204,7 +217,7 @@ def clinical(placed: list[Placed], centre: str, refuse: Callable[[str, Theradose
         low, high = QUANTITIES[field].low or 0.0, QUANTITIES[field].high or 0.0
         for name, value in stated[:1]:
             if _can_be(field, value):
-                row[field] = value
+                row[field] = _in_decimals(value)
                 continue
             remedy = f"{looks_like(field, value, low, high)}correct the header, or the cell in participants.tsv"
             where, allowed = Where(field=tag), f"{low:g} to {high:g} {field.rsplit('_', 1)[1]}"

@@ -20,6 +20,7 @@ from theradose.columns import TEXT, WHOLE, Column, Schema
 from theradose.errors import DataError, TheradoseError, Where
 from theradose.provenance import sha256_file
 from theradose.tables import read_table, write_table
+from theradose.vocabulary import counted
 
 RAW_FILES = Schema(
     "raw_files",
@@ -41,9 +42,23 @@ def raw_file(data: Dataset, patient: str) -> Path:
     return intake_folder(data) / f"sub-{patient}_files.tsv"
 
 
+def require_source(source: Path, option: str | None = None) -> None:
+    """Raise DataError unless a source (given by a command line's `option`) is a folder or an archive."""
+    if not source.is_dir() and not is_archive(source):
+        raise DataError(
+            "source is a file, but no archive" if source.exists() else "source is missing", where=Where(field=option),
+            expected="a folder or archive", remedy="name the folder that holds the files", code="THR-201",
+        )  # fmt: skip
+
+
 @contextmanager
 def opened(source: Path) -> Iterator[list[Path]]:
-    """Give all files of a folder or archive, sorted; archives are replaced by what they hold, unpacked for a while."""
+    """Give all files of a folder or archive, sorted; archives are replaced by what they hold, unpacked for a while.
+
+    DataError when there is no such folder or file.
+    """
+    if not source.is_file():
+        require_source(source)
     files = [source] if source.is_file() else sorted(p for p in source.rglob("*") if p.is_symlink() or p.is_file())
     archives = [p for p in files if is_archive(p) and not p.is_symlink()]
     with tempfile.TemporaryDirectory() as scratch:
@@ -96,7 +111,7 @@ class RawFiles:
         file = raw_file(data, patient)
         before = set(read_table(file, RAW_FILES)["sha256"]) if file.is_file() else set(self.hashes.values())
         new = [name for path, name in self.names.items() if self.hashes[path] not in before]
-        return [f"NOTE {len(new)} files differ from those of the last import: {', '.join(new[:5])}"] if new else []
+        return [f"NOTE not as in the last import: {counted(len(new), 'file')}, {', '.join(new[:5])}"] if new else []
 
     def rows(self) -> list[dict[str, object]]:
         """Return the rows of the table of raw files."""
@@ -111,8 +126,8 @@ def accounting(found: int, used: int, reasons: Mapping[str, int]) -> list[str]:
     aside = sum(reasons.values())
     if found != used + aside:
         raise TheradoseError("files were lost in the import", got=used + aside, expected=found, code="THR-338")
-    lines = [f"left aside: {n} files ({why})" for why, n in sorted(reasons.items())]
-    return [*lines, f"{found} files found = {used} used + {aside} left aside with reason"]
+    lines = [f"left aside: {counted(n, 'file')} ({why})" for why, n in sorted(reasons.items())]
+    return [*lines, f"{counted(found, 'file')} found = {used} used + {aside} left aside with reason"]
 
 
 def write_raw(data: Dataset, patient: str, rows: list[dict[str, object]]) -> Path:

@@ -1,6 +1,7 @@
 """Which series of a folder a structure set was drawn on, and its structures as labels on that series' grid."""
 
 import hashlib
+from collections.abc import Mapping
 
 from theradose.cohort.placing import Placed
 from theradose.cohort.structures import label_mask, labels_by_number
@@ -21,12 +22,14 @@ def fingerprint(uid: str) -> str:
     return hashlib.sha256(uid.encode()).hexdigest()[:FINGERPRINT]
 
 
-def partner(structures: StructureSet, placed: list[Placed], *, allow_frame_match: bool) -> tuple[Placed, list[str]]:
+def partner(
+    structures: StructureSet, placed: list[Placed], refused: Mapping[str, str], *, allow_frame_match: bool
+) -> tuple[Placed, list[str]]:
     """Return the series a structure set was drawn on, and warnings.
 
     It is the series that the set names. Segments carry their own grid, so for them the only series of their frame of
-    reference will do; for contours it does with `allow_frame_match`. DataError otherwise, with both series (THR-342)
-    when there are any in that frame, else THR-259.
+    reference will do; for contours it does with `allow_frame_match`. DataError otherwise: THR-345 when
+    that series is among those `refused` (UID to our name), THR-342 when there is another in the frame, else THR-259.
     """
     named = [p for p in placed if p.series.acquisition.series == structures.series]
     if named:
@@ -36,6 +39,11 @@ def partner(structures: StructureSet, placed: list[Placed], *, allow_frame_match
         return frame[0], [
             f"WARN drawn on a series that is not here; {frame[0].name} of its frame of reference was taken"
         ]
+    if structures.series in refused:
+        raise DataError(
+            "series of the structure set was refused", where=Where(field="RTReferencedSeriesSequence"),
+            got=refused[structures.series], remedy="see what is said of that series", code="THR-345",
+        )  # fmt: skip
     given = [f"{p.name} (SeriesInstanceUID {fingerprint(p.series.acquisition.series)})" for p in frame or placed]
     one, remedy = len(frame) == 1, "add the series it was drawn on"
     raise DataError(

@@ -10,7 +10,6 @@ from theradose.features.presets import UNIT_OF
 from theradose.features.vois import label_masks
 from theradose.imaging.grid import Grid
 from theradose.imaging.nifti import read_sidecar, read_volume, sidecar
-from theradose.imaging.resample import resample_labels
 from theradose.imaging.volume import Volume
 
 GIVEN = (*IN_SUV, UNIT_OF["ct"], UNIT_OF["dose"])
@@ -56,8 +55,8 @@ def case_image(image: Path, unit: str | None, weight_kg: float | None) -> tuple[
 def case_masks(mask: Path, grid: Grid, label: int | None) -> dict[str, np.ndarray]:
     """Return one mask (z, y, x) of bool per label on the image's grid; a mask of ones alone is named `mask`.
 
-    DataError when labels are no whole numbers, there is none or not the one asked for; GeometryError when nothing of
-    them lies on the image.
+    DataError when labels are no whole numbers, there is none or not the one asked for; GeometryError when the mask has
+    another grid than the image: nothing is resampled unasked, since that changes volumes and features.
     """
     labels = read_volume(mask, "label")
     where = Where(file=mask.name)
@@ -66,13 +65,11 @@ def case_masks(mask: Path, grid: Grid, label: int | None) -> dict[str, np.ndarra
             "labels of a mask are whole numbers", where=where, got=float(labels.values[labels.values % 1 != 0][0]),
             remedy="export it as a label map", code="THR-221",
         )  # fmt: skip
-    drawn = label_masks(labels, label)
     if not labels.grid.same_as(grid):
-        moved = resample_labels(labels, grid)
-        if not moved.values.any():
-            raise GeometryError(
-                "mask does not lie on the image", where=where, got=labels.grid.describe(), expected=grid.describe(),
-                remedy="give the mask that was drawn on this image",
-            )  # fmt: skip
-        drawn = label_masks(moved, label)
+        raise GeometryError(
+            "mask lies on another grid than the image", where=where, got=labels.grid.describe(),
+            expected=grid.describe(),
+            remedy="give the mask that was drawn on this image, or resample it on the image's grid (nearest neighbour)",
+        )  # fmt: skip
+    drawn = label_masks(labels, label)
     return {ALONE: next(iter(drawn.values()))} if set(np.unique(labels.values)) <= {0, 1} else drawn

@@ -110,12 +110,9 @@ def sort_files(files: Iterable[Path]) -> Found:
     return found
 
 
-def find_series(root: Path) -> Found:
-    """Sort the files under a folder into image series, structure sets and the rest.
-
-    DataError when a DICOM file is damaged. Links are not followed.
-    """
-    found = sort_files(p for p in sorted(root.rglob("*")) if p.is_symlink() or p.is_file())
+def find_series(files: Iterable[Path]) -> Found:
+    """Sort files into image series, structure sets and the rest; DataError when a DICOM file is damaged."""
+    found = sort_files(files)
     for _, error in found.damaged:
         raise error
     return found

@@ -65,11 +65,17 @@ def likely_factor(ratio: float) -> str:
     return "check calibration, unit and injected activity"
 
 
+def can_be_injected(injected_mbq: float, radionuclide: str | None) -> bool:
+    """Tell whether people get that much (MBq) of a radionuclide."""
+    low, high = INJECTED_MBQ.get(str(radionuclide or ""), ANY_INJECTED_MBQ)
+    return low <= injected_mbq <= high
+
+
 def require_injected(injected_mbq: float, radionuclide: str | None, where: Where | None = None) -> float:
     """Return an injected activity (MBq); UnitError when nobody gets that much of this radionuclide."""
-    low, high = INJECTED_MBQ.get(str(radionuclide or ""), ANY_INJECTED_MBQ)
-    if low <= injected_mbq <= high:
+    if can_be_injected(injected_mbq, radionuclide):
         return injected_mbq
+    low, high = INJECTED_MBQ.get(str(radionuclide or ""), ANY_INJECTED_MBQ)
     raise UnitError(
         "injected activity cannot be right",
         where=where,
