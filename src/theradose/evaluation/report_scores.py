@@ -24,6 +24,7 @@ from theradose.evaluation.results import ExperimentResults, StudyResults
 ALL, TEST, OUT_OF_FOLD = "all", "test", "train"
 REFERENCE_COLUMNS = {"truth": "truth_gy_per_gbq", "label": "label_gy_per_gbq"}
 SHOWN_ORGANS = 3
+SEEN = {"label": "against what was seen"}
 DOSE_KINDS = ("organ_dose", "multitask")
 
 
@@ -82,11 +83,10 @@ def score_sheets(experiment: ExperimentResults, chosen: str) -> list[tuple[str, 
     against = {"truth": "against the planted truth", "label": "against the label from SPECT"}
     voi = overall(experiment.metrics)
     # Chances of different events are no one thing: each has a table of its own.
-    apart = [v for v in dict.fromkeys(experiment.metrics["voi"]) if v != voi] if _of_events(experiment) else []
+    shown = [(voi, "", against), *((event, f"{words(event).capitalize()}: ", SEEN) for event in _events(experiment))]
     found = []
-    for one in (voi, *apart):
-        name = "" if one == voi else f"{words(one).capitalize()}: "
-        for (partition, who), (reference, what) in product(people.items(), against.items()):
+    for one, name, beside in shown:
+        for (partition, who), (reference, what) in product(people.items(), beside.items()):
             sheet = score_sheet(experiment, reference, partition, one, chosen)
             if sheet is not None:
                 n = int(_count(experiment.metrics, reference, partition, one))
@@ -94,9 +94,10 @@ def score_sheets(experiment: ExperimentResults, chosen: str) -> list[tuple[str, 
     return found
 
 
-def _of_events(experiment: ExperimentResults) -> bool:
-    """Tell whether an experiment predicts chances of events."""
-    return experiment.about["kind"] in {"outcome", "multitask"}
+def _events(experiment: ExperimentResults) -> list[str]:
+    """Return the events whose chances an experiment predicts."""
+    scored = experiment.metrics[experiment.metrics["metric"] == "auc"]
+    return [str(voi) for voi in dict.fromkeys(scored["voi"]) if voi != ALL]
 
 
 def _count(metrics: pd.DataFrame, reference: str, partition: str, voi: str) -> int:
