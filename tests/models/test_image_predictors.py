@@ -11,6 +11,8 @@ from theradose.models.volume_predictors import MAP_PREDICTORS
 PLAN = TrainingPlan(epochs=3, patience=3, batch_size=8)
 PRINTED = {"unet2d_raw", "unet2d_normalised", "unet2d_eta0"}
 NETWORK_MAPS = sorted(set(MAP_PREDICTORS) - {"pet_scaled_map", "unet2d_calibrated", *PRINTED})
+# Three dimensions take a minute of a slow machine to learn.
+LEARNING = [pytest.param(name, marks=[pytest.mark.slow] * (name == "unet3d")) for name in NETWORK_MAPS]
 
 
 def training(examples):
@@ -99,7 +101,7 @@ def test_an_empty_pet_is_an_error(image_cohort):
         fit_scale(examples)
 
 
-@pytest.mark.parametrize("name", NETWORK_MAPS)
+@pytest.mark.parametrize("name", LEARNING)
 def test_a_residual_network_starts_as_physics_and_learns_what_physics_misses(name, image_cohort):
     examples, _ = image_cohort(n_patients=12, test=3)
     held = subset(examples, ["v009", "v010", "v011"])
@@ -111,7 +113,7 @@ def test_a_residual_network_starts_as_physics_and_learns_what_physics_misses(nam
     assert score(held, trained.predict(held)) < 0.7 * score(held, physics.predict(held))
 
 
-@pytest.mark.parametrize("name", NETWORK_MAPS)
+@pytest.mark.parametrize("name", LEARNING)
 def test_a_direct_network_with_the_papers_initialisation_learns_too(name, image_cohort):
     examples, _ = image_cohort()
     held = subset(examples, ["v005"])
