@@ -72,7 +72,7 @@ benchmark-training: env ## training of networks beside a bare loop of torch on t
 benchmark-learning: env ## learning curves of models beside the smallest possible error (virtual; about ten minutes of one core)
 	python benchmarks/learning.py
 
-benchmark-toxicity: env ## predicted toxicity and response beside the best possible AUC (virtual; half an hour of one core)
+benchmark-toxicity: env ## predicted toxicity and response beside the best possible AUC (virtual; about ten minutes of one core)
 	python benchmarks/toxicity.py
 
 monte-carlo: env ## add the Monte Carlo package (GPL-3) to the environment: dose.engine: monte_carlo, kernels, validate
