@@ -23,7 +23,7 @@ CONFIG ?= config/demo.yaml
 SNAKEMAKE = snakemake --configfile $(CONFIG) --cores $(CORES)
 PORT ?= 5000
 
-.PHONY: help demo quick resume test test-all benchmark-uncertainty benchmark-fits benchmark-dose benchmark-features benchmark-training benchmark-learning benchmark-toxicity monte-carlo kernels validate lint format ui record pull schema docs workflow-report lock clean env real
+.PHONY: help demo quick resume test test-all benchmark-uncertainty benchmark-fits benchmark-dose benchmark-features benchmark-training benchmark-learning benchmark-toxicity benchmark-planning benchmark-latency monte-carlo kernels validate lint format ui record pull schema docs workflow-report lock clean env real
 help:            ## show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 24
 
@@ -74,6 +74,12 @@ benchmark-learning: env ## learning curves of models beside the smallest possibl
 
 benchmark-toxicity: env ## predicted toxicity and response beside the best possible AUC (virtual; about ten minutes of one core)
 	python benchmarks/toxicity.py
+
+benchmark-planning: env ## how often planned activities break limits on fresh patients, beside what was stated (virtual; four minutes of one core)
+	python benchmarks/planning.py
+
+benchmark-latency: env ## 130 covariates of the latency beside five quantities and the limit (virtual; a quarter of an hour of one core)
+	python benchmarks/latency.py
 
 monte-carlo: env ## add the Monte Carlo package (GPL-3) to the environment: dose.engine: monte_carlo, kernels, validate
 	$(PIP) install scripts/monte_carlo
