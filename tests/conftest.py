@@ -7,7 +7,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import settings
 
+from theradose.features.cycles import LAST_DOSE
 from theradose.imaging.grid import Grid
 from theradose.models.examples import OrganExamples, examples_of, first_doses, subset
 from theradose.models.image_examples import ImageExamples
@@ -22,6 +24,23 @@ from theradose.physics.nuclides import nuclide
 from theradose.tables import PAIRS, SPLITS
 
 SIDE = 16
+SHARED = ("results_tree", "pretended", "default_run")  # made once a worker, for the tests of several files
+
+
+def pytest_configure(config):
+    """Draw 100 examples of a property, as Hypothesis does, when the slow tests run too, and 40 otherwise."""
+    settings.register_profile("quick", max_examples=40)
+    settings.load_profile("quick" if config.option.markexpr else "default")
+
+
+@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
+def pytest_collection_modifyitems(items):
+    """Send the tests of a file to one worker, and with them those of files that share something expensive."""
+    shared = {item.path: name for name in SHARED for item in items if name in item.fixturenames}
+    for item in items:
+        item.add_marker(pytest.mark.xdist_group(shared.get(item.path, item.location[0])))
+
+
 GRID = Grid((40, SIDE, SIDE), (8.0, 8.0, 8.0))
 
 
@@ -52,7 +71,7 @@ def cohort(*, n_patients=6, n_slices=4, copies=1, test=1, seed=0, k=0.01):
     return examples, pd.DataFrame(splits, columns=SPLITS.names())
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def image_cohort():
     """Return the function that makes a small cohort of pairs by hand."""
     return cohort
@@ -108,12 +127,15 @@ def organ_tables():
     return organ_cohort
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def organ_examples():
-    """Return a function that makes the training examples of one organ."""
+    """Return a function that makes the training examples of one organ; with `earlier` the dose of a cycle before."""
 
-    def make(**changes):
+    def make(*, earlier=False, **changes):
         covariates, _, labels, splits = organ_cohort(**{"organs": ("kidneys",), **changes})
+        if earlier:
+            drift = np.random.default_rng(9).normal(0.0, 0.2, len(labels))
+            covariates[LAST_DOSE] = labels["dose_gy_per_gbq"] * np.exp(drift)
         examples = examples_of("kidneys", covariates, first_doses(labels), splits, list(covariates.columns[2:]))
         return subset(examples, list(splits.loc[splits["partition"] == "train", "patient"])), examples, splits
 

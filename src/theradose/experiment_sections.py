@@ -4,15 +4,19 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
-from theradose.sections import Fraction, Name, Section
+from theradose.sections import Fraction, Name, Positive, Section
 from theradose.vocabulary import ORGANS
 
 
 class TuningSettings(Section):
-    """The budget of the search and the inner folds it is judged on."""
+    """The budget of the search, the inner folds it is judged on, and how many processes share it.
+
+    With several workers there are as many trials, but not the same ones each time.
+    """
 
     trials: Annotated[int, Field(ge=1, le=10000)] = 10
     folds: Annotated[int, Field(ge=2, le=20)] = 4
+    workers: Annotated[int, Field(ge=1, le=64)] = 1
 
 
 class TrainingSettings(Section):
@@ -70,16 +74,23 @@ class NestedSettings(Section):
 class ExperimentSettings(Section):
     """One experiment: its kind, its targets and the predictors compared in it; the first ones are baselines.
 
-    `outcomes` are learned by kinds multitask and outcome. Kinds outcome and latency read doses that `dose_predictor` of
-    the experiment `doses` predicted for patients it was not trained on, latency also what experiment `surrogates` did.
+    `system` is the system of docs/experiments.md that it is; the report shows it. `parameters` fixes hyperparameters of
+    a predictor, then not searched: {unet2d: {loss: r_s_dvh}}. `t_eff_h` is the effective half-life in h of organs
+    behind a predicted BED; a study fills in its `kinetics.population_t_eff_h`. With `cycle` 2 or later organ doses are
+    those of that cycle, and what earlier ones showed is among the covariates. `outcomes` are learned by kinds multitask
+    and outcome. Kinds outcome and latency read doses that `dose_predictor` of the experiment `doses` predicted for
+    patients it was not trained on, latency also what experiment `surrogates` did.
     """
 
     name: Name
     kind: Literal["organ_dose", "dose_map", "multitask", "outcome", "latency", "tiac"]
     title: str
+    system: str = ""
     organs: tuple[str, ...] = ("kidneys",)
+    cycle: Annotated[int, Field(ge=1, le=20)] = 1
     baselines: tuple[str, ...]
     predictors: tuple[str, ...]
+    parameters: dict[str, dict[str, str | bool | int | float]] = Field(default_factory=dict)
     features: tuple[str, ...] = ()
     harmonise: HarmoniseSettings = HarmoniseSettings()
     selection: SelectionSettings | None = None
@@ -88,6 +99,7 @@ class ExperimentSettings(Section):
     doses: Name = "organ_dose"
     dose_predictor: Name = "hybrid"
     surrogates: Name = "multitask"
+    t_eff_h: dict[str, Positive] = Field(default_factory=dict)
     interval: Annotated[float, Field(gt=0.5, lt=1)] = 0.9
     tuning: TuningSettings = TuningSettings()
     training: TrainingSettings = TrainingSettings()
@@ -97,6 +109,9 @@ class ExperimentSettings(Section):
     def _a_model_is_never_alone(self) -> "ExperimentSettings":
         if not self.baselines:
             raise ValueError("baselines: a model is never shown without a baseline")
+        strange = sorted(set(self.parameters) - set(self.all_predictors))
+        if strange:
+            raise ValueError(f"parameters: {strange} are no predictors of this experiment: {list(self.all_predictors)}")
         unknown = sorted(set(self.organs) - set(ORGANS))
         if unknown:
             raise ValueError(f"organs: {unknown} unknown; known are {list(ORGANS)}")
@@ -110,10 +125,21 @@ class ExperimentSettings(Section):
         return self
 
     @model_validator(mode="after")
+    def _cycles_of_doses(self) -> "ExperimentSettings":
+        if self.cycle > 1 and self.kind != "organ_dose":
+            raise ValueError("cycle: only for experiments of kind organ_dose")
+        return self
+
+    @model_validator(mode="after")
     def _nested_kinds(self) -> "ExperimentSettings":
         if self.nested.scheme != "none" and self.kind not in ("organ_dose", "outcome"):
             raise ValueError("nested: only for experiments of kinds organ_dose and outcome")
         return self
+
+    @property
+    def later_cycle(self) -> dict[str, int]:
+        """What records say of a later cycle, `{"cycle": 2}`; nothing of the first."""
+        return {"cycle": self.cycle} if self.cycle > 1 else {}
 
     @property
     def all_predictors(self) -> tuple[str, ...]:

@@ -51,4 +51,17 @@ NESTED = Schema(
     ),
     ("experiment", "predictor", "voi", "group", "metric"),
 )  # fmt: skip
-LEARNING_SCHEMAS = (OUTCOME_PREDICTIONS, LATENCY_PREDICTIONS, TIAC_PREDICTIONS, NESTED_PREDICTIONS, NESTED)
+# How dose predictions follow when all PET uptake is multiplied by `factor`: median and 10th to 90th percentile of their
+# ratio to those at factor 1, and the share of patients who are then outside the domain of use.
+UPTAKE_SCALING = Schema(
+    "uptake_scaling",
+    (
+        text("predictor"), text("voi"), text("partition", one_of=PARTITIONS), Column("factor", low=0, high=1),
+        Column("n", WHOLE, low=1), Column("ratio", low=0), Column("ratio_low", low=0), Column("ratio_high", low=0),
+        Column("outside_share", low=0, high=1),
+    ),
+    ("predictor", "voi", "partition", "factor"),
+)  # fmt: skip
+LEARNING_SCHEMAS = (
+    OUTCOME_PREDICTIONS, LATENCY_PREDICTIONS, TIAC_PREDICTIONS, NESTED_PREDICTIONS, NESTED, UPTAKE_SCALING,
+)  # fmt: skip

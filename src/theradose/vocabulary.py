@@ -61,6 +61,7 @@ QUANTITIES: dict[str, Quantity] = {
     "egfr_ml_min": Quantity("mL/min/1.73 m2", 1, 200, "estimated glomerular filtration rate"),
     "height_cm": Quantity("cm", 100, 230, "body height"),
     "mass_g": Quantity("g", 0, None, "mass of the VOI"),
+    "planned_cycles": Quantity("1", 1, 12, "cycles of the therapy that is planned, this one included"),
     "recovery_relative_std": Quantity("1", 0, None, "standard uncertainty of the recovery, without that of the volume"),
     "recovery_slope": Quantity("1", None, None, "relative change of recovery per relative change of the volume"),
     "relative_std": Quantity("1", 0, None, "standard uncertainty over value"),

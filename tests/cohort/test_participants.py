@@ -61,8 +61,9 @@ def test_a_message_shows_numbers_and_no_words_or_dates(cell, words) -> None:
 
 
 def test_wrong_cells_say_what_is_allowed() -> None:
-    assert wrong_cells({"weight_kg": "180 lb", "age_y": "n/a", "ecog": "5"}) == [
+    assert wrong_cells({"weight_kg": "180 lb", "age_y": "n/a", "ecog": "5", "planned_cycles": "four"}) == [
         ("weight_kg", "180 lb", "20 to 250, with a decimal point"),
+        ("planned_cycles", "text", "1 to 12, with a decimal point"),
         ("ecog", "5", "0 to 4, with a decimal point"),
     ]
 

@@ -631,7 +631,10 @@ TABLES = st.one_of(
 )
 
 
-FUZZ = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+SHARE = settings().max_examples / 100  # all of them when the slow tests run too
+FUZZ = settings(
+    max_examples=round(60 * SHARE), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 
 
 @given(content=TABLES)
@@ -643,7 +646,7 @@ def test_whatever_stands_in_the_table_check_answers(case, content) -> None:
     assert "THR-" in said
 
 
-FEW = settings(FUZZ, max_examples=25)  # each opens the images of two patients
+FEW = settings(FUZZ, max_examples=round(25 * SHARE))  # each opens the images of two patients
 MANIFEST_HEADER = "patient\tsession\tmodality\ttime_h\tfile\tsha256\n"
 KEYS = (
     "TracerRadionuclide", "InjectedRadioactivity", "InjectedRadioactivityUnits", "InjectionStart", "FrameTimesStart",

@@ -46,6 +46,12 @@ def real_patient(results_tree, tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
+def real_report(real_patient, tmp_path_factory):
+    """The file of the report of the real patient."""
+    return write_report(real_patient, tmp_path_factory.mktemp("real_report"))[0]
+
+
+@pytest.fixture(scope="session")
 def radiomics_only(results_tree, tmp_path_factory):
     """Two patients with features and nothing else."""
     data, root = results_tree.write_radiomics(tmp_path_factory.mktemp("radiomics"))

@@ -37,16 +37,17 @@ def plant(folder, examples, patient, offset):
     write_volume(Volume(values, grid, "Gy"), folder / f"sub-{patient}_dose.nii.gz")
 
 
-@pytest.fixture
-def judged(image_cohort, tmp_path):
+@pytest.fixture(scope="module")
+def judged(image_cohort, tmp_path_factory):
+    out = tmp_path_factory.mktemp("judged")
     examples, splits = image_cohort(n_patients=8, test=3, copies=1)
     inside = subset(examples, ["v000", "v001", "v002", "v003", "v004"])
     for patient in examples.grids:
-        plant(tmp_path, examples, patient, 0.1)
+        plant(out, examples, patient, 0.1)
     models = {"pet_scaled_map": trained(inside, 1.0), "other": trained(inside, 1.1)}
     folds = dict(zip(splits["patient"], splits["fold"], strict=True))
-    evaluate(settings=SETTINGS, parts={ALL: examples}, models=models, folds=folds, truth=tmp_path, seed=5, out=tmp_path)
-    return examples, tmp_path
+    evaluate(settings=SETTINGS, parts={ALL: examples}, models=models, folds=folds, truth=out, seed=5, out=out)
+    return examples, out
 
 
 def cell(table, **wanted):

@@ -24,7 +24,7 @@ from theradose.tables import METRICS, TRUTH_OUTCOME, read_table, write_table
 BASELINES, NAMES = ("latency_constant", "latency_mechanistic"), ("latency_constant", "latency_mechanistic", "good")
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def predictions():
     """Return predictions of three models for 80 patients: a constant, a vague and a good one."""
     rng = np.random.default_rng(4)
@@ -45,6 +45,12 @@ def predictions():
     )
 
 
+@pytest.fixture(scope="module")
+def table(predictions):
+    """Return the scores of the three models."""
+    return metrics_table(predictions, experiment="latency", baselines=BASELINES, predictors=NAMES, seed=1)
+
+
 def of(table, metric, predictor="good", *, partition="train", reference="label"):
     chosen = table[
         (table["metric"] == metric) & (table["predictor"] == predictor) & (table["partition"] == partition)
@@ -54,8 +60,7 @@ def of(table, metric, predictor="good", *, partition="train", reference="label")
     return chosen.iloc[0]
 
 
-def test_scores_rank_models_and_stay_between_their_limits(predictions):
-    table = metrics_table(predictions, experiment="latency", baselines=BASELINES, predictors=NAMES, seed=1)
+def test_scores_rank_models_and_stay_between_their_limits(table):
     briers = [of(table, DECIDES, name)["value"] for name in NAMES]
     assert briers[2] < briers[1] < briers[0]
     assert of(table, "c_index", NAMES[0])["value"] == pytest.approx(0.5)
@@ -67,8 +72,7 @@ def test_scores_rank_models_and_stay_between_their_limits(predictions):
     assert list(table["predictor"].drop_duplicates()) == list(NAMES)
 
 
-def test_differences_are_paired_with_the_better_baseline(predictions):
-    table = metrics_table(predictions, experiment="latency", baselines=BASELINES, predictors=NAMES, seed=1)
+def test_differences_are_paired_with_the_better_baseline(table):
     assert of(table, DIFFERENCE, NAMES[1])["value"] == 0.0
     own, other = of(table, DECIDES), of(table, DECIDES, NAMES[1])
     apart = of(table, DIFFERENCE)
@@ -76,8 +80,7 @@ def test_differences_are_paired_with_the_better_baseline(predictions):
     assert apart["high"] - apart["low"] < (own["high"] - own["low"]) + (other["high"] - other["low"])
 
 
-def test_truth_is_judged_for_the_censored_too(predictions):
-    table = metrics_table(predictions, experiment="latency", baselines=BASELINES, predictors=NAMES, seed=1)
+def test_truth_is_judged_for_the_censored_too(predictions, table):
     assert of(table, "rmse_log", reference="truth")["value"] == pytest.approx(0.0, abs=1e-12)
     assert of(table, "rmse_log", reference="truth")["n"] == 50
     assert of(table, "rmse_log")["n"] == predictions["latency_observed"].iloc[:50].sum()

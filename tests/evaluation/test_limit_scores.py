@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from theradose.errors import LeakageError
-from theradose.evaluation.limit_scores import LEAK, OK, WARNING, holm, limit_scores, require_possible
+from theradose.evaluation.limit_scores import LEAK, OK, WARNING, holm, limit_scores, population_doses, require_possible
 
 SPREAD, N = 0.17, 300
 
@@ -72,6 +72,35 @@ def test_a_worse_model_lies_between_population_and_oracle() -> None:
     )
 
 
+def test_what_a_model_errs_more_than_the_limit_has_limits_of_its_own() -> None:
+    oracle, said = study()
+    own = of(scored(said, oracle, ["population_mean", "honest"]), "honest")
+    assert own["worse_by"] == pytest.approx(own["mape"] - own["oracle_mape"])
+    assert 0 < own["worse_low"] < own["worse_by"] < own["worse_high"]
+    # In pairs: 1.96 standard errors of the differences, not of two lists of errors.
+    assert own["worse_high"] - own["worse_low"] == pytest.approx(2 * 1.96 * own["standard_error"], rel=0.1)
+    same = of(scored(said, oracle, ["population_mean", "oracle"]), "oracle")
+    assert (same["worse_by"], same["worse_low"], same["worse_high"]) == (0.0, 0.0, 0.0)
+
+
+def test_without_a_population_mean_the_training_labels_stand_for_it() -> None:
+    """By hand: of others' logs the mean, less the square of their residuals; a test patient teaches nobody."""
+    label = np.array([1.0, 2.0, 4.0, 8.0, 1000.0])
+    table = pd.DataFrame(
+        {
+            "predictor": "mlp", "patient": list("abcde"), "voi": "kidneys", "partition": ["train"] * 4 + ["test"],
+            "fold": [0, 0, 1, 1, -1], "label_gy_per_gbq": label,
+        }
+    )  # fmt: skip
+    doses = population_doses(pd.concat([table, table.assign(predictor="ridge")]))
+    log = np.log(label[:4])
+    means = np.array([log[2:].mean()] * 2 + [log[:2].mean()] * 2)
+    squares = (log - means) ** 2
+    expected = [np.exp(means[i] - np.delete(squares, i).mean()) for i in range(4)]
+    assert doses.to_numpy() == pytest.approx([*expected, np.exp(log.mean() - squares.mean())])
+    assert list(doses.index) == [(patient, "kidneys") for patient in "abcde"]
+
+
 def test_the_mape_is_the_mean_error_and_its_limit_the_formula() -> None:
     oracle, said = study(n=20000)
     own = of(scored(said, oracle, ["population_mean", "oracle"]), "oracle")
@@ -91,7 +120,7 @@ def test_one_who_saw_the_answer_fails_the_run() -> None:
 def test_a_little_too_good_warns_before_it_fails() -> None:
     oracle, said = study(n=40)
     own = of(scored(said, oracle, ["population_mean", "half_leak"]), "half_leak")
-    assert own["better_by"] > 2.0 * own["standard_error"]
+    assert own["worse_by"] < -2.0 * own["standard_error"]
     assert own["verdict"] in {WARNING, LEAK}
 
 

@@ -26,7 +26,7 @@ def trained(training, name):
     folds = [([n for i, n in enumerate(names) if i % 2 != k], names[k::2]) for k in range(2)]
     found = fit_parts(
         MULTITASK_PREDICTORS[name], {ALL: training}, {ALL: {}}, folds=folds, subset=subset, score=score,
-        calibrate=calibrate, card=card, seed=2, training=TrainingPlan(epochs=2, patience=2, batch_size=8),
+        calibrate=calibrate, card=card, seed=2, training=TrainingPlan(epochs=1, patience=1, batch_size=8),
     )  # fmt: skip
     return Trained(found.predictors, found.calibration, {}, found.out_of_fold)
 

@@ -43,6 +43,12 @@ def predictions():
 
 
 @pytest.fixture(scope="module")
+def two(predictions):
+    """Return the predictions of one model and its baseline."""
+    return predictions[predictions["predictor"] != "population_mean"]
+
+
+@pytest.fixture(scope="module")
 def table(predictions):
     return judged(predictions)
 
@@ -71,13 +77,13 @@ def test_scores_are_means_over_repeats_and_scatter_is_between_them(predictions, 
     assert whole["n"] == N
 
 
-def test_each_centre_is_scored_by_its_own_patients(predictions, table):
+def test_each_centre_is_scored_by_its_own_patients(predictions, two, table):
     for centre in ("north", "south"):
         own = [name for name in NAMES if CENTRES[name] == centre]
         found = row(table, group=centre, voi="kidneys")
         assert found["value"] == pytest.approx(by_hand(predictions, patients=own)[0].mean())
         assert found["n"] == N // 2
-    assert set(judged(predictions, centres=dict.fromkeys(NAMES, "north"))["group"]) == {"all"}
+    assert set(judged(two, centres=dict.fromkeys(NAMES, "north"), baselines=("pet_scaled",))["group"]) == {"all"}
 
 
 def test_the_difference_is_from_the_best_baseline_and_paired(table):
@@ -90,11 +96,11 @@ def test_the_difference_is_from_the_best_baseline_and_paired(table):
     assert worse["low"] > 0.0
 
 
-def test_limits_are_those_of_patients_not_of_repeats(predictions):
+def test_limits_are_those_of_patients_not_of_repeats(two):
     """The same repeat three times says no more than once."""
-    once = predictions[predictions["repeat"] == 0]
+    once = two[two["repeat"] == 0]
     thrice = pd.concat([once.assign(repeat=k) for k in range(3)], ignore_index=True)
-    one, three = row(judged(once)), row(judged(thrice))
+    one, three = (row(judged(repeats, baselines=("pet_scaled",))) for repeats in (once, thrice))
     assert [one["low"], one["high"]] == pytest.approx([three["low"], three["high"]])
     assert np.isnan(one["sd_between_repeats"])
     assert three["sd_between_repeats"] == pytest.approx(0.0, abs=1e-9)
@@ -107,16 +113,17 @@ def test_a_network_is_compared_over_the_repeat_that_it_has():
     assert apart == pytest.approx(by_hand(both)[:, 0].mean() - by_hand(both, "pet_scaled")[:, 0].mean())
 
 
-def test_coverage_and_width_count_patients_with_an_interval(predictions, table):
+def test_coverage_and_width_count_patients_with_an_interval(predictions, two, table):
     assert row(table, metric="log_width")["value"] == pytest.approx(2 * np.log(1.2))
     inside = (predictions["low"] <= predictions["label"]) & (predictions["label"] <= predictions["high"])
     own = predictions["predictor"] == "pet_scaled"
     assert row(table, "pet_scaled", "coverage")["value"] == pytest.approx(100 * inside[own].mean())
-    bare = predictions.copy()
+    bare = two.copy()
     bare.loc[bare["patient"] == NAMES[0], ["low", "high"]] = np.nan
-    assert row(judged(bare), metric="coverage")["n"] == N - 1
-    assert row(judged(bare))["n"] == N
-    none = judged(predictions.assign(low=np.nan, high=np.nan))
+    fewer = judged(bare, baselines=("pet_scaled",))
+    assert row(fewer, metric="coverage")["n"] == N - 1
+    assert row(fewer)["n"] == N
+    none = judged(two.assign(low=np.nan, high=np.nan), baselines=("pet_scaled",))
     assert np.isnan(row(none, metric="coverage")["value"])
 
 

@@ -2,8 +2,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from theradose.evaluation.organ_dose import out_of_fold_doses, true_doses
-from theradose.models.organ_dose import natural
+from theradose.evaluation.organ_dose import domain_scores, out_of_fold_doses, true_doses
+from theradose.models.baselines import PopulationMean
+from theradose.models.domain import KEY, Domain
+from theradose.models.examples import OrganExamples, subset
+from theradose.models.fitting import Fitted
+from theradose.models.organ_dose import finish, natural
+from theradose.models.predictors import TrainingPlan
+from theradose.models.store import Trained
 
 
 def test_true_dose_of_an_organ_is_weighted_by_mass(tmp_path):
@@ -16,6 +22,8 @@ def test_true_dose_of_an_organ_is_weighted_by_mass(tmp_path):
     ]
     pd.DataFrame(rows).to_parquet(tmp_path / "truth_voi.parquet")
     assert true_doses(tmp_path) == pytest.approx({("v000", "kidneys"): 1.75, ("v000", "lesions"): 5.0})
+    assert true_doses(tmp_path, 2) == pytest.approx({("v000", "kidneys"): 9.0})
+    assert true_doses(tmp_path, 3) == {}
 
 
 def test_own_residual_does_not_widen_ones_own_interval():
@@ -34,3 +42,25 @@ def test_too_few_patients_leave_the_interval_empty():
     doses = out_of_fold_doses(np.zeros(9), np.linspace(-1, 1, 9), 0.9)
     assert np.isnan(doses.low).all()
     assert np.isfinite(doses.point).all()
+
+
+def test_domain_scores_are_out_of_fold_in_training_and_ordinary_elsewhere():
+    rng = np.random.default_rng(3)
+    partitions = ["train"] * 30 + ["test"] * 6
+    names = [f"p{i:02d}" for i in range(36)]
+    table = pd.DataFrame({name: np.exp(0.3 * rng.standard_normal(36)) for name in KEY})
+    parts = {organ: OrganExamples(organ, names, partitions, table, np.ones(36)) for organ in ("kidneys", "liver")}
+    inside = {organ: subset(part, names[:30]) for organ, part in parts.items()}
+    predictor = PopulationMean()
+    predictor.fit(inside["kidneys"], seed=1, training=TrainingPlan())
+    both = dict.fromkeys(parts, predictor)
+    found = Fitted(both, calibration={organ: {} for organ in parts}, cards={organ: {} for organ in parts})
+    finish(inside, found)
+    model = Trained(found.predictors, found.calibration, {"parts": found.cards})
+    scores = domain_scores(parts, {"population_mean": model, "older": Trained(both, {}, {})})
+    assert {name for name, _, _ in scores} == {"population_mean"}
+    assert len(scores) == 2 * 36
+    domain = Domain.restore(found.cards["liver"]["domain"], found.calibration["liver"])
+    own = np.array([scores["population_mean", patient, "liver"] for patient in names[:30]])
+    assert np.mean(own <= domain.cut) >= 0.9
+    assert "uptake.kidneys" in domain.columns

@@ -21,7 +21,7 @@ from theradose.imaging.volume import Volume
 from theradose.provenance import sha256_file
 from theradose.sections import QuantifySettings
 
-ALL = ["cohort", "data", "patients", "doses", "recovery", "experiments", "cards", "methods", "provenance"]
+ALL = ["cohort", "data", "patients", "doses", "recovery", "overview", "experiments", "cards", "methods", "provenance"]
 
 
 def anchors(page):
@@ -90,8 +90,8 @@ def test_nobody_is_dropped_in_silence(page):
     assert "Patients found 8 = worked on 7 + quarantined or excluded 1." in page
 
 
-def test_same_results_same_bytes(real_patient, tmp_path):
-    assert written(real_patient, tmp_path / "a") == written(real_patient, tmp_path / "b")
+def test_same_results_same_bytes(real_patient, real_report, tmp_path):
+    assert written(real_patient, tmp_path) == real_report.read_text(encoding="utf-8")
 
 
 @pytest.mark.slow
@@ -112,14 +112,14 @@ def test_scores_lie_beside_the_page_as_csv(study, page):
     assert set(table["role"]) == {"baseline", "model"}
 
 
-def test_real_patient_has_what_was_measured_and_says_what_was_refused(real_patient, tmp_path):
-    page = written(real_patient, tmp_path)
+def test_real_patient_has_what_was_measured_and_says_what_was_refused(real_report):
+    page = real_report.read_text(encoding="utf-8")
     assert anchors(page) == ["cohort", "data", "patients", "doses", "methods", "provenance"]
     assert "fit refused: rising activity" in page
     assert "population" in page
     assert "the data set has no CT" in page
     assert "VIRTUAL" not in page
-    assert not (tmp_path / "cards").exists()
+    assert not (real_report.parent / "cards").exists()
 
 
 def test_radiomics_alone_makes_a_page_of_its_own(radiomics_only, tmp_path):

@@ -42,7 +42,7 @@ def value(table, predictor, metric, partition="test", *, voi="all", reference="l
     return chosen.iloc[0]
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def table():
     # The model is best out of fold, the mean happens to be best on the test.
     return table_of(both({"mean": 0.5, "physics": 0.2, "model": 0.1}, {"mean": 0.05, "physics": 0.3, "model": 0.25}))

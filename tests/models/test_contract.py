@@ -9,16 +9,16 @@ from theradose.models.outcome_examples import subset
 from theradose.models.predictors import Choice, FloatRange, IntRange, TrainingPlan
 from theradose.models.registry import PREDICTORS, predictor_named
 
-PLAN = TrainingPlan(epochs=4, patience=4, batch_size=8)
+PLAN = TrainingPlan(epochs=3, patience=3, batch_size=8)
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def ready(latency_examples, patch_examples, tiac_organ):
     """Return, for some kinds, what makes all examples and those of training."""
     return {"latency": latency_examples, "multitask": patch_examples, "tiac": tiac_organ}
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def cohorts(organ_examples, image_cohort, outcome_examples, ready):
     """Return, for each kind, all examples of a small study and those of the training partition."""
 
@@ -27,7 +27,7 @@ def cohorts(organ_examples, image_cohort, outcome_examples, ready):
         return examples, examples.pick(np.array(examples.partitions) == "train")
 
     def organs():
-        training, everyone, _ = organ_examples()
+        training, everyone, _ = organ_examples(earlier=True)
         return everyone, training
 
     def outcomes():
@@ -37,10 +37,19 @@ def cohorts(organ_examples, image_cohort, outcome_examples, ready):
     return {"outcome": outcomes, "organ_dose": organs, "dose_map": images, **ready}
 
 
-@pytest.fixture(params=sorted(PREDICTORS))
+@pytest.fixture(scope="module", params=sorted(PREDICTORS))
 def case(request, cohorts):
     predictor = PREDICTORS[request.param]
     return predictor, *cohorts[predictor.kind]()
+
+
+@pytest.fixture(scope="module")
+def once(case):
+    """Return a model fitted for all tests of its predictor, its history and the epochs it told of."""
+    predictor, _, training = case
+    model, told = predictor(), []
+    history = model.fit(training, seed=3, training=PLAN, on_epoch=lambda epoch, losses: told.append(epoch))
+    return model, history, told
 
 
 def fitted(predictor, examples, seed=3):
@@ -66,21 +75,21 @@ def test_registered_under_its_own_name_and_kind(case):
     assert predictor_named(predictor.name, predictor.kind) is predictor
 
 
-def test_predicts_a_finite_number_for_each_example(case):
-    predictor, everyone, training = case
-    prediction = fitted(predictor, training).predict(everyone)
+def test_predicts_a_finite_number_for_each_example(case, once):
+    predictor, everyone, _ = case
+    prediction = once[0].predict(everyone)
     assert len(prediction) == len(everyone.patients)
     assert np.isfinite(said(predictor, everyone, prediction)).all()
 
 
-def test_same_seed_gives_same_bytes(case):
+def test_same_seed_gives_same_bytes(case, once):
     predictor, _, training = case
-    assert save(fitted(predictor, training).tensors()) == save(fitted(predictor, training).tensors())
+    assert save(fitted(predictor, training).tensors()) == save(once[0].tensors())
 
 
-def test_restored_predicts_equal_bytes(case):
-    predictor, everyone, training = case
-    model = fitted(predictor, training)
+def test_restored_predicts_equal_bytes(case, once):
+    predictor, everyone, _ = case
+    model = once[0]
     again = predictor.restore(model.state(), model.tensors())
     assert again.predict(everyone).tobytes() == model.predict(everyone).tobytes()
     assert save(again.tensors()) == save(model.tensors())
@@ -117,11 +126,19 @@ def test_defaults_lie_inside_the_search_space(case):
             assert span.low <= value <= span.high
 
 
-def test_history_counts_epochs_from_one_without_gaps(case):
-    predictor, _, training = case
-    seen = []
-    history = predictor().fit(training, seed=1, training=PLAN, on_epoch=lambda epoch, losses: seen.append(epoch))
-    assert [row["epoch"] for row in history] == seen == list(range(1, len(history) + 1))
+def test_history_counts_epochs_from_one_without_gaps(once):
+    _, history, told = once
+    assert [row["epoch"] for row in history] == told == list(range(1, len(history) + 1))
+
+
+def test_a_fixed_hyperparameter_is_kept_and_not_searched():
+    fixed = predictor_named("unet2d", "dose_map", {"loss": "r_s_dvh", "eta": 0.0})
+    plain = PREDICTORS["unet2d"]
+    assert set(plain.space) - set(fixed.space) == {"eta"}
+    assert fixed().parameters == {**plain.defaults, "loss": "r_s_dvh", "eta": 0.0}
+    assert (fixed.name, plain.defaults["loss"]) == ("unet2d", "r_s")
+    with pytest.raises(SettingsError, match="no such parameter"):
+        predictor_named("unet2d", "dose_map", {"los": "mse"})
 
 
 def test_wrong_kind_is_refused():

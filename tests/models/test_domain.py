@@ -13,7 +13,7 @@ from safetensors.numpy import load, save
 
 from theradose.cohort.virtual.limits import World
 from theradose.errors import DataError
-from theradose.models.domain import KEY, Domain
+from theradose.models.domain import KEY, Domain, held_together
 from theradose.models.examples import SUV, VOLUME, WEIGHT, OrganExamples
 from theradose.models.linear import RidgeDose
 from theradose.models.predictors import TrainingPlan
@@ -92,6 +92,50 @@ def test_restored_from_bytes_gives_equal_scores():
     again = Domain.restore(domain.notes(), load(save(domain.tensors())))
     assert again.score(new).tobytes() == domain.score(new).tobytes()
     assert again.abstain(new) == domain.abstain(new)
+
+
+def test_training_patients_are_scored_beside_those_of_other_folds_as_the_cut_was_made():
+    examples = people(60)
+    domain = Domain.fit(examples, ["pet.other"])
+    scores = domain.score_out_of_fold(examples)
+    assert np.mean(scores <= domain.cut) == pytest.approx(0.95, abs=0.02)
+    # Whoever is among those he is held beside finds himself near: only then a twin of nobody looks usual.
+    far = with_values(examples, other=np.where(np.arange(60) == 7, 50.0, examples.column("pet.other")))
+    alone = Domain.fit(far, ["pet.other"])
+    assert alone.score_out_of_fold(far)[7] > 2 * alone.score(far)[7]
+    gap = with_values(examples, suv=np.where(np.arange(60) == 3, np.nan, examples.column(SUV)))
+    assert np.flatnonzero(np.isinf(domain.score_out_of_fold(gap))).tolist() == [3]
+
+
+def test_organs_held_together_keep_the_patients_whom_each_alone_would_lose():
+    """Six organs without anything in common: each doubts its 5 %, any of them about a quarter of the patients."""
+    parts = {f"o{i}": people(200, i) for i in range(6)}
+    fresh = {organ: people(2000, 100 + i) for i, organ in enumerate(parts)}
+    alone = {organ: Domain.fit(examples, []) for organ, examples in parts.items()}
+    first = np.arange(200) == 0
+    gap = {organ: with_values(own, egfr=np.where(first, np.nan, own.column(KEY[3]))) for organ, own in parts.items()}
+
+    def any_doubt(domains):
+        return np.mean(np.any([domain.score(fresh[organ]) > domain.cut for organ, domain in domains.items()], axis=0))
+
+    together = held_together(alone, parts)
+    assert any_doubt(alone) > 0.15
+    assert any_doubt(together) == pytest.approx(0.05, abs=0.025)
+    assert {together[organ].cut for organ in parts} == {together["o0"].cut}
+    assert all(together[organ].cut >= alone[organ].cut for organ in parts)
+    assert np.isfinite(held_together(alone, gap)["o0"].cut)
+    one = {"o0": alone["o0"]}
+    assert held_together(one, parts)["o0"].cut == alone["o0"].cut
+
+
+def test_few_patients_keep_most_ordinary_ones():
+    """Each measure's largest of 24 is beyond its unit, so that the cut sees all measures together."""
+    shares = [
+        np.mean(domain.score(people(500, 1000 + seed)) > domain.cut)
+        for seed in range(20)
+        for domain in [Domain.fit(people(24, seed), ["pet.other"])]
+    ]
+    assert np.mean(shares) <= 0.06  # 1 in 25 is what the largest of 24 leaves
 
 
 def test_a_missing_key_input_is_a_reason_and_another_gap_is_none():

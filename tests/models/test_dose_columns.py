@@ -61,6 +61,16 @@ def test_what_the_label_says_is_no_part_of_it():
     pd.testing.assert_frame_equal(one, two)
 
 
+def test_a_longer_half_life_spares_and_those_not_given_stay():
+    table = predictions(("a", "kidneys", "train", 1, 0.5), ("a", "liver", "train", 1, 0.5))
+    usual, slow = (
+        dose_columns(table, predictor="hybrid", courses=COURSES, t_eff_h=h) for h in (None, {"kidneys": 200.0})
+    )
+    changed = {name for name in usual if name != "patient" and slow[name].iloc[0] != usual[name].iloc[0]}
+    assert changed == {"predicted.kidneys.course_bed_gy"}
+    assert slow["predicted.kidneys.course_bed_gy"].iloc[0] < usual["predicted.kidneys.course_bed_gy"].iloc[0]
+
+
 def test_a_training_patient_out_of_every_fold_is_a_leak():
     table = predictions(("a", "liver", "train", -1, 0.5), ("b", "liver", "test", -1, 0.5))
     with pytest.raises(LeakageError, match="not out of fold"):

@@ -1,3 +1,5 @@
+from functools import cache
+
 import numpy as np
 import pytest
 
@@ -8,7 +10,7 @@ from theradose.models.image_predictors import fit_scale, hold_back, scaled_map
 from theradose.models.predictors import TrainingPlan
 from theradose.models.volume_predictors import MAP_PREDICTORS
 
-PLAN = TrainingPlan(epochs=3, patience=3, batch_size=8)
+PLAN = TrainingPlan(epochs=2, patience=2, batch_size=8)
 PRINTED = {"unet2d_raw", "unet2d_normalised", "unet2d_eta0"}
 NETWORK_MAPS = sorted(set(MAP_PREDICTORS) - {"pet_scaled_map", "unet2d_calibrated", *PRINTED})
 # Three dimensions take a minute of a slow machine to learn.
@@ -26,10 +28,16 @@ def fitted(name, examples, seed=1, plan=PLAN, **parameters):
     return predictor, predictor.fit(training(examples), seed=seed, training=plan)
 
 
+@pytest.fixture(scope="module")
+def once(image_cohort):
+    """Return what gives a predictor fitted to the usual cohort, and its history; each is fitted once."""
+    return cache(lambda name: fitted(name, image_cohort()[0]))
+
+
 @pytest.mark.parametrize("name", sorted(MAP_PREDICTORS))
-def test_contract_of_all_map_predictors(name, image_cohort):
+def test_contract_of_all_map_predictors(name, image_cohort, once):
     examples, _ = image_cohort()
-    predictor, history = fitted(name, examples)
+    predictor, history = once(name)
     prediction = predictor.predict(examples)
     assert predictor.name == name
     assert predictor.kind == "dose_map"
@@ -54,9 +62,9 @@ def test_a_test_patient_never_enters_a_fit(name, image_cohort):
 
 
 @pytest.mark.parametrize("name", sorted(MAP_PREDICTORS))
-def test_a_prediction_does_not_look_at_the_dose(name, image_cohort):
+def test_a_prediction_does_not_look_at_the_dose(name, image_cohort, once):
     examples, _ = image_cohort()
-    predictor, _ = fitted(name, examples)
+    predictor, _ = once(name)
     expected = predictor.predict(examples)
     examples.dose[:] = np.nan
     assert predictor.predict(examples).tobytes() == expected.tobytes()
@@ -147,7 +155,7 @@ def test_early_stopping_is_recorded(image_cohort):
     assert all("validation_loss" in record for record in history)
 
 
-def test_the_printed_predictors_differ_in_their_sum_term_alone(image_cohort):
+def test_the_printed_predictors_differ_in_their_sum_term_alone(image_cohort, once):
     examples, _ = image_cohort()
     losses = {name: MAP_PREDICTORS[name]().parameters for name in PRINTED}
     assert {name: (own["loss"], own["eta"]) for name, own in losses.items()} == {
@@ -156,7 +164,7 @@ def test_the_printed_predictors_differ_in_their_sum_term_alone(image_cohort):
     rest = [{k: v for k, v in own.items() if k not in {"loss", "eta"}} for own in losses.values()]
     assert rest[0] == rest[1] == rest[2]
     assert (rest[0]["initialisation"], rest[0]["residual"]) == ("normal", False)
-    assert len({fitted(name, examples)[0].predict(examples).tobytes() for name in PRINTED}) == 3
+    assert len({once(name)[0].predict(examples).tobytes() for name in PRINTED}) == 3
 
 
 def test_a_calibrated_network_is_the_network_and_its_head(image_cohort):

@@ -34,7 +34,7 @@ def made(**changes):
         "surrogates": (
             predicted("multitask", ORGANS, "voi", 0.5), predicted("multitask", EVENTS, "outcome", 0.25),
         ),
-        "surrogate_predictor": "multitask",
+        "surrogate_predictor": "multitask", "t_eff_h": {},
     }  # fmt: skip
     given |= changes
     return latency_covariates(given.pop("covariates"), given.pop("participants"), given.pop("splits"), **given)

@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 
-from theradose.models.multitask_network import PATCHES_AT_ONCE, Build, MultiTaskNetwork, log_t_eff
+from theradose.models.multitask_network import PATCHES_AT_ONCE, Build, MultiTaskNetwork, log_t_eff, with_dose_map
 
 
 def build(**changes):
@@ -30,6 +30,30 @@ def moved(network, sd=0.3):
         for weight in network.parameters():
             weight += sd * torch.randn_like(weight)
     return network.eval()
+
+
+def test_the_dose_map_has_the_mean_that_the_head_starts_from_and_follows_the_pet():
+    patches = inputs()[2]
+    patches[:, :, 2] = (patches[:, :, 2] > 0.5).float()
+    log_dose = torch.log(torch.tensor([[0.5, 2.0]])).expand(5, 2)
+    dose = torch.expm1(with_dose_map(patches, log_dose)[:, :, 3])
+    mask, suv = patches[:, :, 2], torch.expm1(patches[:, :, 0])
+    mean = (dose * mask).sum(dim=(2, 3, 4)) / mask.sum(dim=(2, 3, 4))
+    assert torch.allclose(mean, torch.exp(log_dose), rtol=1e-5)
+    assert torch.allclose((dose / suv)[0, 0], (dose / suv)[0, 0, 0, 0, 0], rtol=1e-3)
+    assert torch.isfinite(with_dose_map(torch.zeros_like(patches), log_dose)).all()
+
+
+def test_the_dose_map_is_a_branch_of_its_own():
+    given = inputs()
+    plain, seeing = (moved(build(dose_map=sees)) for sees in (False, True))
+    assert [next(n.encoder.parameters()).shape[1] for n in (plain, seeing)] == [3, 4]
+    base = given[0].clone()
+    base[:, :2] += 1.0  # a hotter start shifts the dose by one, and what the map branch says of it too
+    with torch.no_grad():
+        shifts = [(network(base, *given[1:]) - network(*given))[:, :2] for network in (plain, seeing)]
+    assert torch.allclose(shifts[0], torch.ones_like(shifts[0]), atol=1e-5)
+    assert not torch.allclose(shifts[1], shifts[0], atol=1e-3)
 
 
 @pytest.mark.parametrize("t_bio_h", [(), (40.0, 30.0)])

@@ -4,10 +4,12 @@ from safetensors.numpy import save
 from sklearn.linear_model import Ridge
 from sklearn.pipeline import Pipeline
 
-from theradose.models.baselines import PetScaled, PopulationMean
+from theradose.errors import DataError
+from theradose.features.cycles import LAST_DOSE
+from theradose.models.baselines import LastCycle, PetScaled, PopulationMean
 from theradose.models.columns import preparation
 from theradose.models.examples import SUV, WEIGHT, OrganExamples, subset
-from theradose.models.linear import HybridDose, RidgeDose
+from theradose.models.linear import HybridDose, LastCycleHybrid, RidgeDose
 from theradose.models.mlp import MlpDose, held_back
 from theradose.models.predictors import TrainingPlan
 from theradose.models.registry import PREDICTORS
@@ -50,6 +52,17 @@ def test_ridge_is_scikit_learns_pipeline(organ_examples):
     np.testing.assert_allclose(model.predict(everyone), chain.predict(everyone.covariates.to_numpy(float)), rtol=1e-10)
 
 
+def test_last_cycle_repeats_the_dose_before_and_its_hybrid_shrinks_to_the_mean_change(organ_examples):
+    training, everyone, _ = organ_examples(earlier=True)
+    before = everyone.column(LAST_DOSE)
+    np.testing.assert_allclose(np.exp(fitted(LastCycle(), training).predict(everyone)), before)
+    change = np.exp(np.mean(training.log_dose - np.log(training.column(LAST_DOSE))))
+    hybrid = fitted(LastCycleHybrid(alpha=1e9, k=10), training)
+    np.testing.assert_allclose(np.exp(hybrid.predict(everyone)), before * change, rtol=1e-6)
+    with pytest.raises(DataError, match=LAST_DOSE):
+        fitted(LastCycle(), organ_examples()[0])
+
+
 def test_hybrid_shrinks_to_physics(organ_examples):
     training, everyone, _ = organ_examples()
     physics, hybrid = fitted(PetScaled(), training), fitted(HybridDose(alpha=1e9, k=10), training)
@@ -64,7 +77,7 @@ def test_hybrid_finds_what_uptake_leaves_open(organ_examples):
 
 @pytest.mark.parametrize("predictor", LEARNERS)
 def test_the_mean_is_learned_when_nothing_varies(organ_examples, predictor):
-    training, everyone, _ = organ_examples()
+    training, everyone, _ = organ_examples(earlier=True)
     flat = training.covariates * 0.0 + 1.0
     alike = OrganExamples("kidneys", training.patients, training.partitions, flat, training.dose)
     model = fitted(predictor(), alike)
@@ -76,7 +89,7 @@ def test_the_mean_is_learned_when_nothing_varies(organ_examples, predictor):
 
 @pytest.mark.parametrize("predictor", LEARNERS)
 def test_a_model_without_one_of_its_arrays_is_not_built(organ_examples, predictor):
-    training, _, _ = organ_examples()
+    training, _, _ = organ_examples(earlier=True)
     model = fitted(predictor(), training)
     for name in ("intercept", *predictor.stored):
         rest = {other: values for other, values in model.tensors().items() if other != name}
@@ -101,7 +114,7 @@ def test_watching_patients_are_not_learned_from(organ_examples):
 
 @pytest.mark.parametrize("predictor", [*LEARNERS, MlpDose])
 def test_scaling_and_selection_see_nothing_of_held_out_patients(organ_examples, predictor):
-    training, everyone, _ = organ_examples()
+    training, everyone, _ = organ_examples(earlier=True)
     changed = everyone.covariates.copy()
     held = np.array(everyone.partitions) == "test"
     changed.loc[held] = changed.loc[held] * 1000.0 + 5.0

@@ -1,4 +1,6 @@
 import json
+import os
+import time
 
 import pytest
 
@@ -56,6 +58,38 @@ def test_resumed_search_is_the_uninterrupted_one(tmp_path, killed_in):
     rows = run(tmp_path / "cut", 9, on_trial=lambda row: seen.append(row.number))
     assert table_bytes(rows, tmp_path / "cut") == whole
     assert seen == list(range(9))
+
+
+def test_workers_share_the_budget_and_the_first_trial_is_the_default(tmp_path):
+    seen, mine = [], os.getpid()
+
+    def slow(parameters):
+        time.sleep(0.02)
+        (tmp_path / f"{os.getpid()}").touch()
+        return bowl(parameters)
+
+    rows = run(tmp_path, 12, slow, workers=3, on_trial=seen.append)
+    assert seen == rows
+    assert [row.number for row in rows] == list(range(12))
+    assert rows[0].parameters == START
+    assert all(row.value == bowl(row.parameters) for row in rows)
+    assert len({json.dumps(row.parameters) for row in rows[1:]}) > 6
+    processes = {path.name for path in tmp_path.iterdir() if path.name.isdigit()}
+    assert len(processes - {str(mine)}) > 1
+    assert run(tmp_path, 12, workers=3) == rows
+
+
+def test_what_a_worker_that_died_leaves_undone_is_done_alone(tmp_path):
+    mine = os.getpid()
+
+    def deadly(parameters):
+        if os.getpid() != mine:
+            os._exit(1)
+        return bowl(parameters)
+
+    rows = run(tmp_path, 5, deadly, workers=2)
+    assert [row.number for row in rows] == list(range(5))
+    assert all(row.value is not None for row in rows)
 
 
 def test_half_written_last_line_does_not_stop_the_search(tmp_path):

@@ -7,7 +7,7 @@ from theradose.models.image_examples import stacks_of, subset
 from theradose.models.predictors import TrainingPlan
 from theradose.models.volume_predictors import MAP_PREDICTORS, _blocks, _filled
 
-PLAN = TrainingPlan(epochs=2, patience=2, batch_size=8)
+PLAN = TrainingPlan(epochs=1, patience=1, batch_size=8)
 NAMES = ("unet25d", "unet3d")
 
 

@@ -19,7 +19,8 @@ ROOT = Path(__file__).resolve().parents[2]
 def test_every_study_of_the_repository_is_valid_and_named_as_its_file(file):
     study = load_study(file)
     assert study.study == file.stem
-    assert load_plan(study.model_dump(mode="json") | {"cohort": {"name": "virtual"}}, ROOT).study.title
+    dumped = study.model_dump(mode="json")
+    assert load_plan(dumped | {"cohort": dumped["cohort"] | {"name": "virtual", "source": "virtual"}}, ROOT).study.title
 
 
 @pytest.mark.parametrize("file", sorted((ROOT / "config" / "experiments").glob("*.yaml")), ids=lambda path: path.stem)
@@ -32,6 +33,17 @@ def test_models_are_two_files_each_in_the_order_of_the_settings():
     first, *_ = plan.experiments["dose_map_quick"].all_predictors
     assert plan.model_files[:2] == [f"dose_map_quick/{first}/{name}" for name in ("model.json", "weights.safetensors")]
     assert len(plan.model_files) == 2 * len(plan.trained)
+
+
+def test_a_bed_of_an_experiment_has_the_half_lives_of_its_study():
+    asked = {
+        "study": "s",
+        "experiments": ["organ_dose", "toxicity"],
+        "kinetics": {"population_t_eff_h": {"spleen": 70}},
+    }
+    plan = load_plan(asked, ROOT)
+    assert plan.experiments["toxicity"].t_eff_h["spleen"] == 70.0
+    assert plan.experiments["organ_dose"].t_eff_h == {}
 
 
 def test_who_is_excluded_does_not_change_the_cohort():
@@ -80,6 +92,24 @@ def test_a_missing_data_set_is_named_with_its_remedy():
 def test_experiments_need_what_they_learn_from(settings, words):
     with pytest.raises(SettingsError, match=words):
         load_plan({"experiments": ["organ_dose_quick"], **settings}, ROOT)
+
+
+def test_a_later_cycle_needs_its_images_and_is_no_cause_of_outcomes(tmp_path):
+    folder = tmp_path / "config" / "experiments"
+    folder.mkdir(parents=True)
+    text = (ROOT / "config/experiments/toxicity.yaml").read_text(encoding="utf-8")
+    late = (ROOT / "config/experiments/organ_dose_cycle2.yaml").read_text(encoding="utf-8")
+    (folder / "organ_dose_cycle2.yaml").write_text(late.replace("last_cycle_hybrid", "hybrid"), encoding="utf-8")
+    text = text.replace("doses: organ_dose", "doses: organ_dose_cycle2")
+    (folder / "toxicity.yaml").write_text(text, encoding="utf-8")
+    shutil.copytree(ROOT / "config/radiomics", tmp_path / "config/radiomics")
+    asked = {"experiments": ["organ_dose_cycle2"]}
+    with pytest.raises(SettingsError, match=r"imaged_cycles.*got 1, with organ_dose_cycle2"):
+        load_plan(asked, tmp_path)
+    asked |= {"cohort": {"virtual": {"planned_cycles": 4, "imaged_cycles": 2}}}
+    assert load_plan(asked, tmp_path).experiments["organ_dose_cycle2"].later_cycle == {"cycle": 2}
+    with pytest.raises(SettingsError, match="toxicity reads predicted doses of the first cycle"):
+        load_plan(asked | {"experiments": ["organ_dose_cycle2", "toxicity"]}, tmp_path)
 
 
 def bare(study, **settings):

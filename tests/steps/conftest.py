@@ -1,6 +1,8 @@
 """A data set of one patient made by hand: two kidneys, a liver and a lesion in a body, seen by a blurring camera."""
 
 import json
+import runpy
+import sys
 from argparse import Namespace
 from pathlib import Path
 from types import SimpleNamespace
@@ -14,7 +16,7 @@ from theradose.imaging.grid import Grid
 from theradose.imaging.nifti import write_volume
 from theradose.imaging.volume import Volume
 from theradose.physics.recovery import blur
-from theradose.steps import compute_dose, fit_kinetics, quantify
+from theradose.steps import compute_dose, entry, fit_kinetics, quantify
 from theradose.tables import PARTICIPANTS, PATIENTS, write_table
 
 GRID = Grid((24, 20, 28), (6.0, 6.0, 6.0))
@@ -127,6 +129,20 @@ def dosed(case: Namespace, quantify_folder: Path, tiac: Path, **settings) -> Pat
         )
     )  # fmt: skip
     return folder
+
+
+@pytest.fixture
+def refused(monkeypatch, capsys):
+    """Return what runs a step that ends in a fault as `python -m` does, here: its exit code and what it said of it."""
+
+    def run(step, *words):
+        monkeypatch.setattr(sys, "argv", [step, *map(str, words)])
+        monkeypatch.setattr(entry, "keep_out", lambda step: None)  # it would hold for all that this process runs later
+        with pytest.raises(SystemExit) as ended:
+            runpy.run_module(f"theradose.steps.{step}", run_name="__main__")
+        return ended.value.code, capsys.readouterr().err
+
+    return run
 
 
 @pytest.fixture(scope="session")

@@ -18,6 +18,7 @@ from theradose.imaging.grid import Grid
 from theradose.imaging.nifti import read_sidecar, sidecar, write_volume
 from theradose.imaging.volume import Volume
 from theradose.provenance import write_json
+from theradose.sections import POPULATION_T_EFF_H
 from theradose.steps import check
 from theradose.steps.entry import arguments
 from theradose.tables import FAULTS, MANIFEST, PARTICIPANTS, PATIENTS, read_table, write_table
@@ -279,12 +280,12 @@ def test_the_registry_runs_from_cheap_to_dear() -> None:
     assert names.index("clinical") < names.index("files") < names.index("images") < names.index("activity")
 
 
-def run_step(data, out, monkeypatch, organs=(), **settings):
+def run_step(data, out, monkeypatch, organs=(), half_lives=None, **settings):
     flags = ["--settings", json.dumps(settings), "--cohort", "{}", "--radionuclide", "Lu-177", "--counts", "0"]
-    flags += ["--organs", json.dumps(organs)]
+    flags += ["--organs", json.dumps(organs), *(["--half-lives", json.dumps(half_lives)] if half_lives else [])]
     monkeypatch.setattr(sys, "argv", ["check", *flags, "--data", str(data.root), "--out", str(out)])
-    texts, paths = ("settings", "cohort", "radionuclide", "organs"), ("data", "out")
-    parser = arguments("check", texts=texts, paths=paths, numbers=("counts",))
+    texts, paths = ("settings", "cohort", "radionuclide", "organs", "half_lives"), ("data", "out")
+    parser = arguments("check", texts=texts, paths=paths, numbers=("counts",), optional=("half_lives",))
     check.run(parser.parse_args())
 
 
@@ -302,6 +303,13 @@ def test_the_step_writes_its_tables_and_strict_stops_after_that(data, tmp_path, 
         ]
         assert "THR-201" in set(read_table(tmp_path / folder / "faults.tsv", FAULTS)["code"])
         assert (tmp_path / folder / "provenance.json").is_file()
+
+
+def test_the_step_warns_of_half_lives_of_another_tracer(data, tmp_path, monkeypatch) -> None:
+    for name, hours in (("psma", POPULATION_T_EFF_H), ("own", {**POPULATION_T_EFF_H, "kidneys": 50.0})):
+        run_step(data, tmp_path / name, monkeypatch, half_lives=hours)
+    codes = [set(read_table(tmp_path / name / "faults.tsv", FAULTS)["code"]) for name in ("psma", "own")]
+    assert ["THR-377" in found for found in codes] == [True, False]
 
 
 def test_the_step_holds_masks_to_the_organs_that_experiments_learn(data, tmp_path, monkeypatch) -> None:

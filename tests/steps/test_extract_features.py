@@ -106,12 +106,11 @@ def test_the_same_input_gives_the_same_bytes_from_the_command_line(tmp_path):
     assert arguments.out.read_bytes() == first
 
 
-def test_a_faulty_preset_ends_the_command_with_one_sentence(tmp_path):
+def test_a_faulty_preset_ends_the_command_with_one_sentence(tmp_path, refused):
     root = write_study(tmp_path)
     (root / "presets" / "tiny.yaml").write_text("featureClass: {firstorder: }\nsetting: {binWidth: 25}\n")
     flags = [f"--{name}={value}" for name, value in vars(chosen(root, 0, 1)).items()]
-    command = [sys.executable, "-m", "theradose.steps.extract_features", *flags]
-    done = subprocess.run(command, capture_output=True, text=True)
-    assert done.returncode == 2
-    assert "THR-110" in done.stderr
-    assert "Traceback" not in done.stderr
+    code, said = refused("extract_features", *flags)
+    assert code == 2
+    assert "THR-110" in said
+    assert "Traceback" not in said

@@ -12,6 +12,7 @@ import pytest
 from theradose.errors import SettingsError
 from theradose.experiment_sections import ExperimentSettings
 from theradose.features.presets import preset_from, read_preset
+from theradose.learning_schemas import UPTAKE_SCALING
 from theradose.models.store import load_model
 from theradose.settings import to_json
 from theradose.steps import compare, evaluate, train, tune
@@ -25,6 +26,7 @@ from theradose.tables import (
     ORGAN_DOSE,
     PREDICTIONS,
     SPLITS,
+    TIAC,
     TRIALS,
     read_table,
     write_table,
@@ -69,10 +71,11 @@ def study(folder, tables, monkeypatch, settings=SETTINGS, predictors=NAMES):
         "covariate_manifest": COVARIATE_MANIFEST,
         "labels": ORGAN_DOSE,
         "splits": SPLITS,
+        "tiac": TIAC,
     }
     files = {
         name: write_table(table, folder / f"{name}.tsv", schema)
-        for (name, schema), table in zip(schemas.items(), tables, strict=True)
+        for (name, schema), table in zip(schemas.items(), tables, strict=False)  # curves only for a later cycle
     }
     shared = {"settings": to_json(settings), "seed": 7, "pairs": None, "tracking": folder / "tracking.json", **files}
     for name in predictors:
@@ -223,3 +226,25 @@ def test_a_model_carries_presets_with_all_that_is_done_to_an_image():
         carried = preset_from(kept["radiomics"]["presets"][modality], modality, name)
         assert carried == read_preset(presets / f"{name}.yaml", modality)
         assert carried.preparation.spacing_mm == (8.0, 8.0, 8.0)
+
+
+def test_a_later_cycle_is_said_in_model_and_record_and_the_last_dose_is_its_prediction(
+    organ_tables, tmp_path, monkeypatch
+):
+    covariates, manifest, labels, splits = organ_tables(organs=("liver",))
+    second = labels.assign(cycle=2, dose_gy_per_gbq=0.5 * labels["dose_gy_per_gbq"])
+    curves = labels.assign(
+        model="mono", tia_std_mbq_h=0.1, tiac_h=2.0, tiac_std_h=0.1, t_eff_h=50.0, tail_fraction=0.1, aicc=1.0,
+        parameters="{}", covariance="[]", flags="", reason="",
+    )[TIAC.names()]  # fmt: skip
+    names = ("population_mean", "last_cycle")
+    given = {"organs": ("liver",), "baselines": names, "predictors": (), "cycle": 2, "name": "later"}
+    settings = SETTINGS.model_copy(update=given)
+    study(tmp_path, (covariates, manifest, pd.concat([labels, second]), splits, curves), monkeypatch, settings, names)
+    assert json.loads((tmp_path / "E/experiment.json").read_text())["cycle"] == 2
+    assert load_model(tmp_path / "E/last_cycle/model").card["cycle"] == 2
+    found = read_table(tmp_path / "E/predictions.tsv", PREDICTIONS)
+    own = found[found["predictor"] == "last_cycle"]
+    np.testing.assert_allclose(own["median_gy_per_gbq"], 2.0 * own["label_gy_per_gbq"])
+    scaling = read_table(tmp_path / "E/uptake_scaling.tsv", UPTAKE_SCALING)
+    np.testing.assert_allclose(scaling["ratio"], 1.0)

@@ -1,8 +1,9 @@
 """Normalise and augment on a data set made by hand: three patients, one of them for the test."""
 
 import json
-import subprocess
-import sys
+import shutil
+from contextlib import chdir
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -50,11 +51,11 @@ def images_of(seed):
     return pet, ct, organs, 2e-4 * pet
 
 
-@pytest.fixture
-def study(tmp_path, monkeypatch):
-    """Return the folder of a small study, made the working folder."""
-    monkeypatch.chdir(tmp_path)
-    data, rows, doses = Dataset(tmp_path / "data"), [], []
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """Return the folder of a small study, not to be changed."""
+    root = tmp_path_factory.mktemp("made")
+    data, rows, doses = Dataset(root / "data"), [], []
     for number, patient in enumerate(PATIENTS_HERE):
         pet, ct, organs, dose = images_of(number)
         for modality, values, unit, extra in (
@@ -66,20 +67,42 @@ def study(tmp_path, monkeypatch):
             time = 0.9 if modality == "pet" else None
             place = file.relative_to(data.root).as_posix()
             rows.append({"patient": patient, "session": "ses-pre", "modality": modality, "time_h": time, "file": place})
-        file = write_volume(Volume(dose, GRID, "Gy"), tmp_path / "dose" / f"sub-{patient}_cycle-1_dose.nii.gz")
-        place = file.relative_to(tmp_path).as_posix()
+        file = write_volume(Volume(dose, GRID, "Gy"), root / "dose" / f"sub-{patient}_cycle-1_dose.nii.gz")
+        place = file.relative_to(root).as_posix()
         doses.append((patient, 1, "dose", None, place, sha256_file(file)))
     data.write_manifest(pd.DataFrame(rows))
     people = [(patient, "north", WEIGHT_KG, 175.0, ADMINISTERED_MBQ, "Lu-177") for patient in PATIENTS_HERE]
     write_table(pd.DataFrame(people, columns=PARTICIPANTS.names()), data.participants_file, PARTICIPANTS)
-    write_table(pd.DataFrame(doses, columns=IMAGES.names()), tmp_path / "dose/images.tsv", IMAGES)
+    write_table(pd.DataFrame(doses, columns=IMAGES.names()), root / "dose/images.tsv", IMAGES)
     status = [(patient, "north", "ok", "") for patient in PATIENTS_HERE]
-    write_table(pd.DataFrame(status, columns=PATIENTS.names()), tmp_path / "patients.tsv", PATIENTS)
+    write_table(pd.DataFrame(status, columns=PATIENTS.names()), root / "patients.tsv", PATIENTS)
     split = [
         (p, "north", "north", part, -1 if part == "test" else i) for i, (p, part) in enumerate(PATIENTS_HERE.items())
     ]
-    write_table(pd.DataFrame(split, columns=SPLITS.names()), tmp_path / "splits.tsv", SPLITS)
+    write_table(pd.DataFrame(split, columns=SPLITS.names()), root / "splits.tsv", SPLITS)
+    return root
+
+
+@pytest.fixture
+def study(made, tmp_path, monkeypatch):
+    """Return a copy of the small study, made the working folder."""
+    monkeypatch.chdir(shutil.copytree(made, tmp_path, dirs_exist_ok=True))
     return tmp_path
+
+
+@pytest.fixture(scope="module")
+def scaled(made, tmp_path_factory):
+    """Return what the step normalise makes of the study, not to be changed."""
+    with chdir(shutil.copytree(made, tmp_path_factory.mktemp("scaled"), dirs_exist_ok=True)):
+        run_normalise()
+        return Path.cwd() / "normalise"
+
+
+@pytest.fixture
+def normalised(study, scaled):
+    """Return a copy of the small study whose images are normalised, made the working folder."""
+    shutil.copytree(scaled, study / "normalise")
+    return study
 
 
 def numbers(image):
@@ -144,22 +167,21 @@ def test_coarser_model_grid(study):
     assert image.grid.shape_zyx == (5, 7, 9)
 
 
-def test_only_training_patients_have_copies(study):
-    run_normalise()
+def test_only_training_patients_have_copies(normalised):
     run_augment()
-    table = load_examples(study / "augment").table
+    table = load_examples(normalised / "augment").table
     copies = table.groupby("patient")["copy"].unique().map(sorted).to_dict()
     assert copies == {"v001": [0, 1, 2], "v002": [0, 1, 2], "v003": [0]}
-    draws = read_table(study / "augment/draws.tsv", DRAWS)
+    draws = read_table(normalised / "augment/draws.tsv", DRAWS)
     assert draws[["patient", "copy"]].to_numpy().tolist() == [["v001", 1], ["v001", 2], ["v002", 1], ["v002", 2]]
 
 
-def test_copy_zero_is_the_patient_and_other_copies_follow_from_their_record(study):
-    run_normalise()
+def test_copy_zero_is_the_patient_and_other_copies_follow_from_their_record(normalised):
     run_augment()
-    examples = load_examples(study / "augment")
-    images = {r: read_volume(study / f"normalise/chunk-0/sub-v002_{r}.nii.gz") for r in ("pet", "ct", "dose", "organs")}
-    draws = read_table(study / "augment/draws.tsv", DRAWS).set_index(["patient", "copy"])["draw"]
+    examples = load_examples(normalised / "augment")
+    roles = ("pet", "ct", "dose", "organs")
+    images = {role: read_volume(normalised / f"normalise/chunk-0/sub-v002_{role}.nii.gz") for role in roles}
+    draws = read_table(normalised / "augment/draws.tsv", DRAWS).set_index(["patient", "copy"])["draw"]
     for copy in (0, 1, 2):
         change = Draw.from_json(draws["v002", copy]) if copy else Draw()
         dose = numbers(apply(change, images)["dose"])
@@ -171,34 +193,30 @@ def test_copy_zero_is_the_patient_and_other_copies_follow_from_their_record(stud
     assert examples.concentration()[0].max() == pytest.approx(24e3 / 150.0, rel=0.05)
 
 
-def test_the_same_seed_gives_the_same_bytes_whoever_else_is_there(study):
-    run_normalise()
+def test_the_same_seed_gives_the_same_bytes_whoever_else_is_there(normalised):
     run_augment("augment")
     run_augment("again")
     for name in ("pairs.safetensors", "pairs.tsv", "draws.tsv"):
-        assert (study / "augment" / name).read_bytes() == (study / "again" / name).read_bytes()
-    splits = read_table(study / "splits.tsv", SPLITS)
-    write_table(splits[splits["patient"] != "v001"], study / "splits.tsv", SPLITS)
+        assert (normalised / "augment" / name).read_bytes() == (normalised / "again" / name).read_bytes()
+    splits = read_table(normalised / "splits.tsv", SPLITS)
+    write_table(splits[splits["patient"] != "v001"], normalised / "splits.tsv", SPLITS)
     run_augment("fewer")
-    before = read_table(study / "augment/draws.tsv", DRAWS)
-    assert read_table(study / "fewer/draws.tsv", DRAWS)["draw"].tolist() == before["draw"][2:].tolist()
+    before = read_table(normalised / "augment/draws.tsv", DRAWS)
+    assert read_table(normalised / "fewer/draws.tsv", DRAWS)["draw"].tolist() == before["draw"][2:].tolist()
 
 
-def test_steps_run_from_the_shell_and_a_changed_image_is_one_sentence(study):
-    run_normalise()
-    file = study / "normalise/chunk-0/sub-v001_pet.nii.gz"
+def test_a_changed_image_is_one_sentence(normalised, refused):
+    file = normalised / "normalise/chunk-0/sub-v001_pet.nii.gz"
     file.write_bytes(file.read_bytes() + b"x")
-    command = [sys.executable, "-m", "theradose.steps.augment", "--settings", json.dumps({}), "--seed", "1"]
-    command += ["--images", "normalise/chunk-0/images.tsv", "--splits", "splits.tsv", "--out", "augment"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 2
-    assert done.stderr.startswith("ERROR THR-202")
-    assert "patient v001" in done.stderr
+    words = ["--images", "normalise/chunk-0/images.tsv", "--splits", "splits.tsv", "--out", "augment"]
+    code, said = refused("augment", "--settings", json.dumps({}), "--seed", "1", *words)
+    assert code == 2
+    assert said.startswith("ERROR THR-202")
+    assert "patient v001" in said
 
 
 def literal_cohort(study, partitions):
     """Give the study 27 patients, made of the three that it has: images of nine each, 9/9/9."""
-    run_normalise()
     table = read_table(study / "normalise/chunk-0/images.tsv", IMAGES)
     donors, rows, split = list(PATIENTS_HERE), [], []
     for number, partition in enumerate(partitions):
@@ -215,10 +233,10 @@ LITERAL = {
 }  # fmt: skip
 
 
-def test_the_printed_numbers_of_patients_and_pairs(study):
-    literal_cohort(study, ["train", "validation", "test"] * 9)
+def test_the_printed_numbers_of_patients_and_pairs(normalised):
+    literal_cohort(normalised, ["train", "validation", "test"] * 9)
     run_augment("literal", ("normalise/many.tsv",), **LITERAL)
-    table = load_examples(study / "literal").table
+    table = load_examples(normalised / "literal").table
     assert table.groupby("partition")["patient"].nunique().to_dict() == {"train": 9, "validation": 9, "test": 9}
     assert table["partition"].value_counts().to_dict() == {"train": 245, "validation": 245, "test": 105}
     counts = table.groupby(["partition", "patient"]).size()
@@ -227,34 +245,33 @@ def test_the_printed_numbers_of_patients_and_pairs(study):
     # Originals come first: every patient has all three, and copies follow in order.
     assert (table[table["copy"] == 0].groupby("patient").size() == 3).all()
     assert table["copy"].max() == 9
-    draws = read_table(study / "literal/draws.tsv", DRAWS)
+    draws = read_table(normalised / "literal/draws.tsv", DRAWS)
     assert set(zip(draws["patient"], draws["copy"], strict=True)) == set(
         zip(table.loc[table["copy"] > 0, "patient"], table.loc[table["copy"] > 0, "copy"], strict=True)
     )
     flips = [Draw.from_json(text).flip_left_right for text in draws["draw"]]
     assert 0 < sum(flips) < len(flips)
-    assert has_held_out_copies(study / "literal")
-    require_split(table, read_table(study / "splits.tsv", SPLITS), held_out_copies=True)
+    assert has_held_out_copies(normalised / "literal")
+    require_split(table, read_table(normalised / "splits.tsv", SPLITS), held_out_copies=True)
 
 
-def test_pairs_that_cannot_be_made_are_refused(study):
-    literal_cohort(study, ["train", "validation", "test"])
+def test_pairs_that_cannot_be_made_are_refused(normalised):
+    literal_cohort(normalised, ["train", "validation", "test"])
     with pytest.raises(SettingsError, match="do not make as many pairs"):
         run_augment("literal", ("normalise/many.tsv",), **LITERAL)
-    literal_cohort(study, ["train", "test", "test"])
+    literal_cohort(normalised, ["train", "test", "test"])
     with pytest.raises(SettingsError, match="nobody is in partition validation"):
         run_augment("literal", ("normalise/many.tsv",), **LITERAL)
 
 
-def test_without_numbers_held_out_patients_have_no_copies_and_no_mark(study):
-    run_normalise()
+def test_without_numbers_held_out_patients_have_no_copies_and_no_mark(normalised):
     run_augment()
-    assert not has_held_out_copies(study / "augment")
+    assert not has_held_out_copies(normalised / "augment")
 
 
-def test_every_slice_is_cut_when_asked(study):
-    run_normalise()
+def test_every_slice_is_cut_when_asked(normalised):
     run_augment(slices=0, copies=0)
     assert (
-        load_examples(study / "augment").table.groupby("patient")["slice"].apply(list).tolist() == [[3, 4, 5, 6, 7]] * 3
+        load_examples(normalised / "augment").table.groupby("patient")["slice"].apply(list).tolist()
+        == [[3, 4, 5, 6, 7]] * 3
     )

@@ -70,6 +70,7 @@ def test_data_set_is_complete_and_verified(three: Path) -> None:
     table = data.participants()
     assert table["patient"].tolist() == ["v001", "v002", "v003"]
     assert table["centre"].tolist() == ["north", "south", "north"]
+    assert table["planned_cycles"].tolist() == [4, 4, 4]
     for patient in table["patient"]:
         mask = data.load_one(patient, "mask", "ses-pre")
         for modality in ("pet", "ct"):

@@ -35,10 +35,8 @@ def test_named_targets_make_their_part_only(project):
     }  # fmt: skip
 
 
-def test_tables_of_the_graph_are_clean():
-    command = [sys.executable, "-m", "snakemake", "--lint", "--configfile", "config/quick.yaml"]
-    done = subprocess.run(command, cwd=ROOT, text=True, capture_output=True)
-    assert done.returncode == 0, done.stdout + done.stderr
+def test_tables_of_the_graph_are_clean(project):
+    project.snakemake("--lint")
 
 
 def test_workflow_files_are_formatted():

@@ -47,6 +47,11 @@ rule check:
         radionuclide=STUDY.radionuclide,
         counts=int(STUDY.quantify.sensitivity_cps_per_mbq is not None),
         organs=json.dumps(PLAN.organs),
+        half_lives=(
+            []
+            if PLAN.virtual
+            else ["--half-lives", shlex.quote(json.dumps(STUDY.kinetics.population_t_eff_h))]
+        ),
         data=lambda wildcards, input: folder(input.manifest),
         out=lambda wildcards, output: folder(output.patients),
         code=step_code("check"),
@@ -54,8 +59,8 @@ rule check:
         "check: every fault of every patient, before any work"
     shell:
         "python -m theradose.steps.check --settings {params.settings:q} --cohort {params.cohort:q}"
-        " --radionuclide {params.radionuclide:q} --counts {params.counts} --organs {params.organs:q} --data {params.data}"
-        " --out {params.out} 2>&1 | tee {log}"
+        " --radionuclide {params.radionuclide:q} --counts {params.counts} --organs {params.organs:q} {params.half_lives}"
+        " --data {params.data} --out {params.out} 2>&1 | tee {log}"
 
 
 rule split:

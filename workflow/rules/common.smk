@@ -57,17 +57,18 @@ def learning_inputs(wildcards):
     doses = {"doses": f"{R}/experiments/{settings.doses}/predictions.tsv"}
     table = {name: f"{R}/covariates/{name}.tsv" for name in ("covariates", "covariate_manifest")}
     latency = {name: f"{R}/latency/{settings.name}/{name}.tsv" for name in table}
+    curves = {"tiac": f"{R}/kinetics/tiac.tsv"}
     stability = {"stability": f"{R}/features/stability.tsv"} if PLAN.needs_stability(settings) else {}
     own = {
         "dose_map": {"pairs": f"{R}/augment/pairs.safetensors"},
-        "organ_dose": table | stability,
+        "organ_dose": table | stability | (curves if settings.cycle > 1 else {}),
         "multitask": table
         | people
         | (after if settings.outcomes else {})
         | {"images": chunked("normalise", "images.tsv")},
         "outcome": table | people | after | doses,
         "latency": latency | people | after,
-        "tiac": table | {"tiac": f"{R}/kinetics/tiac.tsv"},
+        "tiac": table | curves,
     }
     return shared | own[settings.kind]
 

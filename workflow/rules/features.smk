@@ -9,6 +9,7 @@ rule extract_features:
         f"{R}/features/chunk-{{chunk}}/features.parquet",
     log:
         f"{R}/log/extract_features/chunk-{{chunk}}.log",
+    priority: 1  # before long jobs of one thread, which leave no room for two
     conda:
         "../../environment.yml"
     threads: 2

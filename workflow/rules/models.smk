@@ -57,6 +57,7 @@ rule tune:
         f"{R}/log/tune/{{experiment}}-{{predictor}}.log",
     conda:
         "../../environment.yml"
+    threads: lambda wildcards: PLAN.experiments[wildcards.experiment].tuning.workers
     params:
         settings=experiment_settings,
         seed=STUDY.seed,

@@ -70,7 +70,8 @@ EMPTY = ("", "n/a")
 NEEDED = ("weight_kg", "height_cm", "administered_mbq")
 ABSENT = "absent_organs"
 TEXTS = ("person", ABSENT, "sex")
-NUMBERS = (*NEEDED, *CLINICAL_COLUMNS, "administered_pet_mbq")
+RANGED = (*NEEDED, "planned_cycles")
+NUMBERS = (*RANGED, *CLINICAL_COLUMNS, "administered_pet_mbq")
 KNOWN = tuple(dict.fromkeys((*PARTICIPANTS.names(), *NUMBERS, *TEXTS)))
 SEPARATORS = {"\t": "tabs", ";": "semicolons", ",": "commas"}
 DECIMAL_MARK = "DecimalMark"
@@ -104,7 +105,7 @@ def shown(cell: str) -> str:
 
 def wrong_cells(row: Mapping[str, str]) -> list[tuple[str, str, str]]:
     """Return (column, cell as shown, what is allowed) for every clinical cell that is no number or out of its range."""
-    ranges = {name: (QUANTITIES[name].low or 0.0, QUANTITIES[name].high or math.inf) for name in NEEDED}
+    ranges = {name: (QUANTITIES[name].low or 0.0, QUANTITIES[name].high or math.inf) for name in RANGED}
     ranges |= {name: (column.low, column.high) for name, column in CLINICAL_COLUMNS.items()}
     wrong = []
     for name, (low, high) in ranges.items():

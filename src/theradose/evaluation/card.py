@@ -23,6 +23,8 @@ WHAT_IT_PREDICTS = {
 LEARNED = {
     "population_mean": "Nothing about the patient: the geometric mean dose of the training patients.",
     "pet_scaled": "Physics alone: dose proportional to the organ's PET uptake over body weight, one factor fitted.",
+    "last_cycle": "Nothing: the dose of the cycle before once more.",
+    "last_cycle_hybrid": "The last dose carries this one; a strongly shrunk linear regression learns how it changes.",
     "pet_scaled_map": "Physics alone: dose proportional to the PET, one factor fitted.",
     "ridge": "Linear regression of the log dose on selected covariates with a quadratic penalty.",
     "hybrid": "Physics carries the dose; a strongly shrunk linear regression learns what it leaves unexplained.",
@@ -46,6 +48,7 @@ LEARNED = {
     "multitask": "A network of image patches and covariates with one trunk for doses and events.",
     "multitask_dose": "The same network for doses alone: what sharing with events is worth.",
     "multitask_outcome": "The same network for events alone: what sharing with doses is worth.",
+    "multitask_dose_map": "The network of all branches: PET, CT, the dose map that scaling the PET gives, covariates.",
     "multitask_images": "The same network without covariates: image patches alone.",
     "multitask_vector": "The same network without images: radiomics and clinical values alone.",
     "tiac_mean": "Nothing about the patient: mean uptake and half-life of the training patients.",
@@ -163,6 +166,14 @@ def _subgroups(experiment: ExperimentResults, predictor: str) -> Sheet | None:
     return Sheet(heads, rows)
 
 
+def _purpose(experiment: ExperimentResults, organs: str) -> str:
+    """Return what a model predicts, in a sentence or two."""
+    text = WHAT_IT_PREDICTS[experiment.about["kind"]].format(organs=organs)
+    cycle = experiment.about.get("cycle")
+    late = f" Doses are those of cycle {cycle}; what scans of the cycles before showed is known too."
+    return text + (late if cycle else "")
+
+
 def model_card(study: StudyResults, experiment: ExperimentResults, predictor: str) -> dict[str, Any]:
     """Return everything a card shows: intended use, data, training, scores, limits, versions and hashes."""
     folder = experiment.folder / predictor
@@ -186,7 +197,7 @@ def model_card(study: StudyResults, experiment: ExperimentResults, predictor: st
     return {
         "experiment": experiment.name, "title": experiment.title, "predictor": predictor,
         "role": "baseline" if predictor in experiment.baselines else "model",
-        "purpose": WHAT_IT_PREDICTS[experiment.about["kind"]].format(organs=organs),
+        "purpose": _purpose(experiment, organs),
         "how": LEARNED.get(predictor, ""), "not_for": NOT_FOR,
         "limits": limits_of(study, int(splits.get("train", 0))),
         "split": {name: int(splits.get(name, 0)) for name in ("train", "validation", "test")},

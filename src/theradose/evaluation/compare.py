@@ -16,6 +16,9 @@ DECIDES = {
     "latency": "ipcw_brier",
     "tiac": "mape",
 }
+# Kinds whose predictions.tsv holds mean organ doses, as the oracle of a virtual study predicts them before therapy.
+# That of dose_map has the same columns, but means of a map within the slices at hand; that of tiac holds no doses.
+DOSE_KINDS = ("organ_dose", "multitask")
 TRAIN, TEST, LABEL = "train", "test", "label"
 
 

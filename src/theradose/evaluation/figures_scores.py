@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -26,12 +27,15 @@ from theradose.evaluation.figures import (
     styled,
     words,
 )
+from theradose.evaluation.risk_coverage import ordered_ape
 
 Z_95 = 1.96
 PER_ROW = 4
 BASELINE_COLOUR = "#8a949f"
 TOGETHER = {"all": "mean over organs"}
 WIDEST = 3.0
+LEAST_KEPT = 50.0  # in %: below, a mean over few patients is mostly chance
+DASHES = ((1, 0), (5, 2), (2, 1.5), (6, 2, 1.5, 2))
 
 
 def predictor_styles(predictors: Sequence[str], baselines: Sequence[str]) -> dict[str, tuple[str, str]]:
@@ -206,4 +210,33 @@ def bland_altman(predictions: pd.DataFrame, vois: Sequence[str], reference: str)
         empty_axis(axes)
     figure.supxlabel("mean of prediction and reference (Gy/GBq)", fontsize=8.5)
     figure.supylabel(f"prediction {MINUS} reference\n(% of their mean)", fontsize=8.5)
+    return figure
+
+
+@styled
+def risk_curves(predictions: pd.DataFrame, baselines: Sequence[str], reference: str) -> Figure:
+    """Return MAPE against the share of patients kept, most alike first: a panel a VOI, a line a predictor.
+
+    `predictions`: schema PREDICTIONS and `domain_score`; `reference` as in `predicted_against_true`.
+    """
+    vois, predictors = sort_organs(predictions["voi"]), list(dict.fromkeys(predictions["predictor"]))
+    styles, columns = predictor_styles(predictors, baselines), min(PER_ROW, len(vois))
+    lines = math.ceil(len(vois) / columns)
+    figure = canvas(WIDTH_IN if columns > 2 else 7.0, 2.0 * lines + 0.6)
+    panels = figure.subplots(lines, columns, squeeze=False)
+    for axes, voi in zip(panels.flat, vois, strict=False):
+        for (name, (colour, marker)), dashes in zip(styles.items(), DASHES * len(styles), strict=False):
+            ape = ordered_ape(predictions[(predictions["voi"] == voi) & (predictions["predictor"] == name)], reference)
+            share, mape = 100.0 * np.arange(1, ape.size + 1) / ape.size, np.cumsum(ape) / np.arange(1, ape.size + 1)
+            shown = share >= LEAST_KEPT
+            look: dict[str, Any] = {"color": colour, "dashes": dashes, "marker": marker, "markevery": [-1]}
+            axes.plot(share[shown], mape[shown], **look, label=words(name))
+        axes.set_title(words(voi))
+        axes.set(xlim=(LEAST_KEPT, 102.0), ylim=(0.0, None))
+    for axes in panels.flat[len(vois) :]:
+        empty_axis(axes)
+    figure.supxlabel("patients kept (%)", fontsize=8.5)
+    figure.supylabel("MAPE (%)", fontsize=8.5)
+    handles, labels = panels.flat[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside upper right", ncols=len(handles))
     return figure

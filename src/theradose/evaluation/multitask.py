@@ -26,14 +26,15 @@ from theradose.models.store import Trained
 from theradose.tables import METRICS, PREDICTIONS, write_table
 
 LOG_LOSS = outcome_evaluation.DECIDES
-SINGLE, IMAGES = "single_task", "images"
+SINGLE, IMAGES, NO_MAP = "single_task", "images", "no_dose_map"
 # (predictor, the one it is compared with, metric, name of the comparison): what several tasks gain over one, what
-# covariates give in place of images, and what they add to them.
+# covariates give in place of images and add to them, and what a dose map among the images does.
 COMPARISONS = (
     ("multitask", "multitask_dose", SELECTION, SINGLE),
     ("multitask", "multitask_outcome", LOG_LOSS, SINGLE),
     *((name, "multitask_images", metric, IMAGES) for name in ("multitask_vector", "multitask")
       for metric in (SELECTION, LOG_LOSS)),
+    *(("multitask_dose_map", "multitask", metric, NO_MAP) for metric in (SELECTION, LOG_LOSS)),
 )  # fmt: skip
 ScoreOf = Callable[[pd.DataFrame, str], Scored]
 

@@ -7,8 +7,13 @@ import numpy as np
 import pandas as pd
 
 from theradose.evaluation.leakage_audit import audit_models
+from theradose.evaluation.risk_coverage import DOMAIN_SCORE
 from theradose.evaluation.score_table import score_table
+from theradose.evaluation.uptake_scaling import uptake_scaling
 from theradose.experiment_sections import ExperimentSettings
+from theradose.learning_schemas import UPTAKE_SCALING
+from theradose.models.beside import of_parts, others, with_others
+from theradose.models.domain import Domain
 from theradose.models.examples import OrganExamples, subset
 from theradose.models.organ_dose import RESIDUALS, Doses, natural
 from theradose.models.store import Trained
@@ -19,13 +24,14 @@ from theradose.vocabulary import organ_of
 TRAIN, NOT_IN_A_FOLD = "train", -1
 
 
-def true_doses(truth: Path) -> dict[tuple[str, str], float]:
-    """Return the planted dose (Gy/GBq) of patients and organs in their first cycle.
+def true_doses(truth: Path, cycle: int = 1) -> dict[tuple[str, str], float]:
+    """Return the planted dose (Gy/GBq) of patients and organs in their first cycle, or in a later one.
 
     VOIs of one organ are averaged by mass: the dose of both kidneys together is their energy over their mass.
     """
     table = read_table(truth / "truth_voi.parquet", TRUTH_VOI)
-    table = table[table["cycle"] == table.groupby("patient")["cycle"].transform("min")]
+    first = table.groupby("patient")["cycle"].transform("min")
+    table = table[table["cycle"] == (first if cycle == 1 else cycle)]
     table = table.assign(organ=table["voi"].map(organ_or_voi), energy=table["dose_gy_per_gbq"] * table["mass_g"])
     sums = table.groupby(["patient", "organ"])[["energy", "mass_g"]].sum()
     means = sums["energy"] / sums["mass_g"]
@@ -76,6 +82,26 @@ def rows_of(
     )
 
 
+def domain_scores(parts: Mapping[str, OrganExamples], models: Mapping[str, Trained]) -> dict[tuple[str, ...], float]:
+    """Return how unlike those learned from each patient is (models.domain), by predictor, patient and organ.
+
+    Training patients beside those of other folds, others beside all of training; nobody where a model has no domain.
+    """
+    table, found = of_parts(parts), dict[tuple[str, ...], float]()
+    for name, model in models.items():
+        for organ, part in parts.items():
+            notes = model.card.get("parts", {}).get(organ, {}).get("domain")
+            if notes is None:
+                continue
+            domain = Domain.restore(notes, model.calibration[organ])
+            examples = with_others(part, table, others(table, organ))
+            training = [p for p, where in zip(part.patients, part.partitions, strict=True) if where == TRAIN]
+            own, scores = domain.score_out_of_fold(subset(examples, training)), domain.score(examples)
+            scored = dict(zip(part.patients, scores, strict=True)) | dict(zip(training, own, strict=True))
+            found |= {(name, patient, organ): float(score) for patient, score in scored.items()}
+    return found
+
+
 def predict_all(
     settings: ExperimentSettings,
     parts: Mapping[str, OrganExamples],
@@ -112,9 +138,15 @@ def evaluate(
     seed: int,
     out: Path,
 ) -> None:
-    """Write predictions.tsv, metrics.tsv and, when asked for, audit.tsv; `folds` gives the fold of each patient."""
-    planted = {} if truth is None else true_doses(truth)
+    """Write predictions.tsv, metrics.tsv, uptake_scaling.tsv and, when asked for, audit.tsv.
+
+    `folds` gives the fold of each patient.
+    """
+    planted = {} if truth is None else true_doses(truth, settings.cycle)
     predictions = predict_all(settings, parts, models, folds=folds, truth=planted)
+    unlike = domain_scores(parts, models)
+    keys = zip(predictions["predictor"], predictions["patient"], predictions["voi"], strict=True)
+    predictions[DOMAIN_SCORE] = [unlike.get(key, np.nan) for key in keys]
     scores = score_table(
         predictions,
         experiment=settings.name,
@@ -125,6 +157,7 @@ def evaluate(
     )
     write_table(predictions, out / "predictions.tsv", PREDICTIONS)
     write_table(scores, out / "metrics.tsv", METRICS)
+    write_table(uptake_scaling(parts, models), out / "uptake_scaling.tsv", UPTAKE_SCALING)
     # An older finding must not stand beside newer scores.
     (out / "audit.tsv").unlink(missing_ok=True)
     if settings.audit_permutations:

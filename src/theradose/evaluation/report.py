@@ -13,6 +13,7 @@ from theradose.evaluation.report_cohort import FOLD_ROWS, cohort_section, data_s
 from theradose.evaluation.report_doses import doses_section, recovery_frame, recovery_section
 from theradose.evaluation.report_floor import floor_section
 from theradose.evaluation.report_methods import methods_text, provenance_section
+from theradose.evaluation.report_overview import overview_section
 from theradose.evaluation.report_patients import patient_pages
 from theradose.evaluation.report_scores import experiment_page
 from theradose.evaluation.report_stability import stability_section
@@ -51,6 +52,7 @@ def sections(study: StudyResults) -> list[Section]:
         ("recovery", "Planted against recovered", lambda: recovery_section(study)),
         ("features", "Radiomics", lambda: features_section(study)),
         ("stability", "Stability of radiomics", lambda: stability_section(study)),
+        ("overview", "What was learned", lambda: overview_section(study)),
         ("experiments", "Experiments", lambda: [experiment_page(study, e) for e in study.experiments]),
         ("floor", "The smallest possible error", lambda: floor_section(study)),
         ("cards", "Model cards", lambda: _models(study)),

@@ -10,22 +10,24 @@ import numpy as np
 import pandas as pd
 from safetensors import safe_open
 
-from theradose.evaluation.compare import DECIDES
+from theradose.evaluation.compare import DECIDES, DOSE_KINDS
 from theradose.evaluation.figures import Picture, as_png, as_svg, sort_organs, words
 from theradose.evaluation.figures_dosemaps import dose_maps
 from theradose.evaluation.figures_scores import bland_altman, predicted_against_true, scores
 from theradose.evaluation.figures_training import learning_curves, tuning_trials
 from theradose.evaluation.metric_names import CLOSER_TO_ZERO, COLUMNS, HIGHER_IS_BETTER, METRIC_NAMES, NOT_RANKED
+from theradose.evaluation.published import published_sheets
 from theradose.evaluation.report_nested import nested_sheets
 from theradose.evaluation.report_pairs import pair_sheets
+from theradose.evaluation.report_risk import risk_parts
 from theradose.evaluation.report_tables import Cell, Head, Sheet, interval, three, three_signed
+from theradose.evaluation.report_uptake import uptake_sheets
 from theradose.evaluation.results import ExperimentResults, StudyResults
 
 ALL, TEST, OUT_OF_FOLD = "all", "test", "train"
 REFERENCE_COLUMNS = {"truth": "truth_gy_per_gbq", "label": "label_gy_per_gbq"}
 SHOWN_ORGANS = 3
 SEEN = {"label": "against what was seen"}
-DOSE_KINDS = ("organ_dose", "multitask")
 
 
 def metric_rows(metrics: pd.DataFrame, metric: str, partition: str) -> pd.DataFrame:
@@ -270,9 +272,11 @@ def experiment_page(study: StudyResults, experiment: ExperimentResults) -> dict[
     kind, nested = experiment.about["kind"], nested_sheets(experiment.nested, experiment.baselines)
     drawn: list[Picture | None] = [*_dose_pictures(study, experiment)] if kind in DOSE_KINDS else []
     drawn += [_maps_picture(experiment)] if kind == "dose_map" else []
+    risk, pictured = risk_parts(study, experiment, _reference(experiment.predictions))
+    own = [*nested, *risk, *published_sheets(study, experiment), *uptake_sheets(experiment)]
     return {
         "name": experiment.name, "title": experiment.title, "verdict": verdict_words(study, experiment),
-        "sheets": [*score_sheets(experiment, chosen), *pair_sheets(experiment), *nested],
-        "figures": [p for p in [*pictures, *drawn] if p is not None],
+        "sheets": [*score_sheets(experiment, chosen), *pair_sheets(experiment), *own],
+        "figures": [p for p in [*pictures, *drawn, *pictured] if p is not None],
         "training": training, "audit": audit_words(experiment),
     }  # fmt: skip

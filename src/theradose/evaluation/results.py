@@ -12,7 +12,7 @@ import pandas as pd
 from theradose.cohort.layout import Dataset
 from theradose.columns import Schema
 from theradose.evaluation.limit_scores import LIMIT_SCORES
-from theradose.learning_schemas import NESTED
+from theradose.learning_schemas import NESTED, UPTAKE_SCALING
 from theradose.sections import StudySettings
 from theradose.tables import (
     AUDIT,
@@ -88,6 +88,11 @@ class ExperimentResults:
     def nested(self) -> pd.DataFrame:
         """What nested cross-validation found, schema NESTED; without rows when it was not asked for."""
         return _optional(self.folder / "nested.tsv", NESTED)
+
+    @cached_property
+    def uptake_scaling(self) -> pd.DataFrame:
+        """How predictions follow when uptake falls, schema UPTAKE_SCALING; without rows for kinds that do not say."""
+        return _optional(self.folder / "uptake_scaling.tsv", UPTAKE_SCALING)
 
     @cached_property
     def about(self) -> dict[str, Any]:

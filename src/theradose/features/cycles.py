@@ -1,46 +1,36 @@
-"""What is known before a later cycle: images before therapy, those of the cycle before, and how features changed."""
+"""What earlier cycles showed of each organ: dose, kinetics and volume of the last one, and how they changed."""
 
+import numpy as np
 import pandas as pd
 
-from theradose.cohort.layout import CYCLE_PREFIX, PRE
-from theradose.features.covariates import POST_THERAPY, RADIOMIC, radiomic
-from theradose.features.sessions import changes, image_names
-from theradose.features.vois import MEASURED
+from theradose.vocabulary import organ_of
 
-PREVIOUS, BEFORE = "previous", "before"
+PREVIOUS, TREND = "previous.", "trend."
+LAST_DOSE = f"{PREVIOUS}dose_gy_per_gbq"
+KEY = ["patient", "voi"]
+PLACE = [*KEY, "cycle"]
 
 
-def cycle_features(features: pd.DataFrame, cycle: int) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Return a row per patient and organ for predictors of cycle `cycle` (from 1), and the columns' manifest.
+def earlier_cycles(doses: pd.DataFrame, tiac: pd.DataFrame, cycle: int) -> pd.DataFrame:
+    """Return a row per patient and organ of what is known before cycle `cycle` (from 2); later scans are not looked at.
 
-    `features` (schema FEATURES) may hold all sessions of a patient; those of this cycle and later ones are left out.
-    Columns: images before therapy by their names; those of the cycle before as `previous.<image>`; their changes
-    against the same image one session earlier as `delta.previous.<image>-before.<image>`. Columns of the last two
-    kinds are `post_therapy`: good for this cycle, and a leak for any earlier one. Relative names let cycles share them.
+    `doses` are rows of organs (schema ORGAN_DOSE) that may be believed, `tiac` fitted curves of VOIs (schema TIAC).
+    Columns: of the cycle before as `previous.dose_gy_per_gbq`, `previous.volume_ml`, `previous.tiac_h` (the sum over
+    the organ's VOIs) and `previous.t_eff_h` (their mean weighted by TIA); from cycle 3 on, their change from the cycle
+    before that as `trend.<column>`, log of the ratio. Relative names let cycles share them. All are a leak for any
+    earlier cycle.
     """
-    sessions = [PRE, *(f"{CYCLE_PREFIX}{number}" for number in range(1, cycle))]
-    known = features[features["session"].isin(sessions) & (features["feature_class"] != MEASURED)]
-    known = known.assign(image=image_names(known))
-    wide, _, rows = radiomic(known[known["session"] == PRE])
-    tables = [wide]
-    if cycle > 1:
-        last, earlier = known[known["session"] == sessions[-1]], known[known["session"] == sessions[-2]]
-        recent, recent_rows = _recent(last, earlier)
-        tables.append(recent)
-        rows += recent_rows
-    table = pd.concat(tables, axis="columns").reset_index()
-    table.insert(1, "cycle", cycle)
-    return table, pd.DataFrame(rows)
+    shown = doses.groupby(PLACE)[["dose_gy_per_gbq", "volume_ml"]].first().join(_kinetics(tiac)).reset_index("cycle")
+    last, before = (shown[shown["cycle"] == at].drop(columns="cycle") for at in (cycle - 1, cycle - 2))
+    found = [last.add_prefix(PREVIOUS)]
+    if cycle > 2:
+        ratio = last / before.reindex(last.index)
+        found.append(ratio.where(ratio > 0).apply(np.log).add_prefix(TREND))
+    return pd.concat(found, axis="columns").reset_index()
 
 
-def _recent(last: pd.DataFrame, earlier: pd.DataFrame) -> tuple[pd.DataFrame, list[dict[str, str]]]:
-    """Return the features of the cycle before and their changes against the session before it, with their rows."""
-    source = "the cycle before"
-    last = last.assign(image=f"{PREVIOUS}." + last["image"], session=source)
-    wide, once, rows = radiomic(last)
-    old, _, _ = radiomic(earlier.assign(image=f"{BEFORE}." + earlier["image"]))
-    names = [name.removeprefix(f"{PREVIOUS}.") for name in last["image"].unique()]
-    pairs = [(f"{BEFORE}.{name}", f"{PREVIOUS}.{name}") for name in names]
-    change, change_rows = changes(pd.concat([wide, old.reindex(wide.index)], axis="columns"), once, pairs)
-    about = {"block": RADIOMIC, "source": f"{source}, and the session before it", "leak_class": POST_THERAPY}
-    return pd.concat([wide, change], axis="columns"), [*rows, *({**about, **row} for row in change_rows)]
+def _kinetics(tiac: pd.DataFrame) -> pd.DataFrame:
+    """Return TIAC and effective half-life, h, by patient, organ and cycle."""
+    parts = tiac.assign(voi=tiac["voi"].map(organ_of), weighted=tiac["t_eff_h"] * tiac["tia_mbq_h"])
+    sums = parts.groupby(PLACE)[["tiac_h", "tia_mbq_h", "weighted"]].sum()
+    return pd.DataFrame({"tiac_h": sums["tiac_h"], "t_eff_h": sums["weighted"] / sums["tia_mbq_h"]})

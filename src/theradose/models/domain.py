@@ -1,10 +1,11 @@
 """Whether a patient is like those learned from: range, nearest neighbours and leverage as one score with a cut."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Self
 
 import numpy as np
+import pandas as pd
 
 from theradose.errors import DataError
 from theradose.models.columns import log_where
@@ -14,6 +15,9 @@ from theradose.models.examples import SUV, VOLUME, WEIGHT, OrganExamples
 KEY = (SUV, VOLUME, WEIGHT, "biological.egfr_ml_min")
 MEASURES = ("box", "neighbours", "leverage")
 BOX, KEPT, NEAREST, NAMED, FEWEST, FOLDS, AT_ONCE = (0.05, 0.95), 0.95, 3, 3, 10, 20, 256
+# What is 1 of a measure: what 80 % stay below, as the design keeps of neighbours. With the 95 % of few patients, the
+# largest, no training patient would be beyond any measure, and the cut would know nothing of several together.
+USUAL = 0.80
 SMALLEST = 1e-3  # a measure that is zero for nearly all in training counts from here
 RIDGE = 1.0  # added to the sums of squares: with more columns than patients no direction gets an infinite leverage
 IQR_OF_NORMAL = 1.349
@@ -58,10 +62,10 @@ def _out_of_fold(z: np.ndarray, keys: int) -> np.ndarray:
     return found
 
 
-def _upper(values: np.ndarray) -> np.ndarray:
-    """Return along the last axis the value that a new one stays below with 95 %, the largest when there are few."""
+def _upper(values: np.ndarray, kept: float = KEPT) -> np.ndarray:
+    """Return along the last axis the value that a new one stays below with `kept`, the largest when there are few."""
     n = values.shape[-1]
-    return np.asarray(np.sort(values, axis=-1)[..., min(rank(n, KEPT), n) - 1])
+    return np.asarray(np.sort(values, axis=-1)[..., min(rank(n, kept), n) - 1])
 
 
 @dataclass(frozen=True)
@@ -77,7 +81,7 @@ class Domain:
         """Learn from training examples: key inputs they have, `beside` them, `columns`; what never varies is left out.
 
         Key inputs and `beside` are held to their range, and a patient without a key input is never inside. The score of
-        a patient is the largest of three measures, each as a multiple of what 95 % of training patients stay below out
+        a patient is the largest of three measures, each as a multiple of what 80 % of training patients stay below out
         of fold; the cut is its 95 % rank. DataError for fewer than ten patients or when nothing varies.
         """
         wanted = tuple(dict.fromkeys((*KEY, *beside, *columns)))
@@ -91,7 +95,7 @@ class Domain:
         scale = _scale(raw)
         z = _standardised(raw, scale)
         usual = _out_of_fold(z, keys)
-        unit = np.maximum(_upper(usual), SMALLEST)
+        unit = np.maximum(_upper(usual, USUAL), SMALLEST)
         cut = _upper((usual / unit[:, None]).max(axis=0))
         return cls(tuple(names), keys, {**scale, **_learned(z), "unit": unit, "cut": np.array([cut])})
 
@@ -103,6 +107,14 @@ class Domain:
     def score(self, examples: OrganExamples) -> np.ndarray:
         """Return the score of each patient, (n,), infinite where a key input is missing; no dose is needed."""
         return np.asarray(np.where(self._gaps(examples).any(axis=1), np.inf, self._relative(examples)[1].max(axis=0)))
+
+    def score_out_of_fold(self, examples: OrganExamples) -> np.ndarray:
+        """Return the score of each training patient beside those of other folds, (n,), as the cut was made.
+
+        `examples` are those of `fit`, in their order; scales and units alone are of all of them.
+        """
+        found = _out_of_fold(_standardised(self._raw(examples), self.arrays), self.keys) / self.arrays["unit"][:, None]
+        return np.asarray(np.where(self._gaps(examples).any(axis=1), np.inf, found.max(axis=0)))
 
     def abstain(self, examples: OrganExamples) -> list[list[str]]:
         """Return for each patient the reasons to give no prediction, with columns that matter; none below the cut."""
@@ -152,6 +164,22 @@ class Domain:
         if MEASURES[measure] == "neighbours":
             return f"no training patient is alike, most of all in {named}"
         return f"values that training patients do not have together: {named}"
+
+
+def held_together(domains: Mapping[str, Domain], parts: Mapping[str, OrganExamples]) -> dict[str, Domain]:
+    """Return the domains of a patient's organs with one cut for all, above each organ's own.
+
+    A patient is in doubt when any organ is, so each organ's 5 % add up. Out of fold, 95 % of the training patients
+    (`parts`, to which the domains were fitted) stay inside for all organs together.
+    """
+    scores = [
+        pd.Series(domain.score_out_of_fold(parts[organ]), list(parts[organ].patients))
+        for organ, domain in domains.items()
+    ]
+    # A gap in a key input is a doubt whatever the cut.
+    worst = _known(pd.concat(scores, axis="columns").replace(np.inf, np.nan).max(axis="columns").to_numpy())
+    cut = max(_upper(worst), *(domain.arrays["cut"][0] for domain in domains.values()))
+    return {organ: replace(one, arrays=one.arrays | {"cut": np.array([cut])}) for organ, one in domains.items()}
 
 
 def _known(values: np.ndarray) -> np.ndarray:

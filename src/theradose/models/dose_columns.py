@@ -85,23 +85,25 @@ def dose_columns(
     *,
     predictor: str,
     courses: pd.DataFrame,
-    t_eff_h: Mapping[str, float] = POPULATION_T_EFF_H,
+    t_eff_h: Mapping[str, float] | None = None,
 ) -> pd.DataFrame:
     """Return a row per patient: patient and, for every organ predicted, dose per activity, course dose and course BED.
 
     `predictions` has the schema PREDICTIONS; `courses` holds patient, administered_gbq and cycles (courses_of); a
-    patient without them gets no course. `t_eff_h` is the effective half-life in h behind G, that of the population.
+    patient without them gets no course. `t_eff_h` is the effective half-life in h behind G; organs that it leaves out
+    have that of 177Lu-PSMA.
     SettingsError for an unknown predictor, LeakageError for a prediction by a model that has seen the patient.
     """
     rows = predictions_of(predictions, predictor)
     wide = rows.pivot_table(index="patient", columns="voi", values="predicted_gy_per_gbq").sort_index()
     course = courses.set_index("patient").reindex(wide.index)
     cycles = course["cycles"].to_numpy(float)
+    half_lives_h = {**POPULATION_T_EFF_H, **(t_eff_h or {})}
     found: dict[str, np.ndarray] = {}
     for organ in (name for name in ORGANS if name in wide):
         per_gbq = wide[organ].to_numpy(float)
         cycle_dose_gy = per_gbq * course["administered_gbq"].to_numpy(float)
         found[column(organ, PER_ACTIVITY)] = per_gbq
         found[column(organ, COURSE_DOSE)] = cycle_dose_gy * cycles
-        found[column(organ, COURSE_BED)] = course_bed_gy(organ, cycle_dose_gy, cycles, t_eff_h[organ])
+        found[column(organ, COURSE_BED)] = course_bed_gy(organ, cycle_dose_gy, cycles, half_lives_h[organ])
     return pd.DataFrame({"patient": wide.index.astype("str"), **found})

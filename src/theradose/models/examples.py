@@ -9,11 +9,14 @@ import numpy as np
 import pandas as pd
 
 from theradose.errors import DataError, LeakageError, SettingsError, Where
-from theradose.tables import COVARIATE_MANIFEST, COVARIATES, ORGAN_DOSE, SPLITS, read_table
+from theradose.features.cycles import LAST_DOSE, earlier_cycles
+from theradose.tables import COVARIATE_MANIFEST, COVARIATES, ORGAN_DOSE, SPLITS, TIAC, read_table
 from theradose.vocabulary import IMPOSSIBLE
 
 SUV, WEIGHT, VOLUME = "physics.pet_suv_mean", "physics.weight_kg", "physics.volume_ml"
 NEEDED = (SUV, WEIGHT)
+# What every example must have, where its kind of experiment knows it, and what is said when it has not.
+WITHOUT = {SUV: "no PET uptake", WEIGHT: "no body weight", LAST_DOSE: "no dose of the cycle before"}
 PRE_THERAPY = "pre_therapy"
 
 
@@ -62,13 +65,14 @@ def subset(examples: OrganExamples, patients: Collection[str]) -> OrganExamples:
     )
 
 
-def allowed_columns(manifest: pd.DataFrame, patterns: Sequence[str]) -> list[str]:
+def allowed_columns(manifest: pd.DataFrame, patterns: Sequence[str], earlier: Collection[str] = ()) -> list[str]:
     """Return the columns that experiments may use: known before therapy and matching a pattern (all without patterns).
 
-    Columns of physical scaling always stay. LeakageError when a pattern names a column known only after therapy;
-    SettingsError when it matches nothing.
+    `earlier` are columns that cycles before the predicted one have shown. Columns of physical scaling and the last dose
+    always stay. LeakageError when a pattern names a column known only after therapy; SettingsError when it matches
+    nothing.
     """
-    known = dict(zip(manifest["column"], manifest["leak_class"], strict=True))
+    known = dict(zip(manifest["column"], manifest["leak_class"], strict=True)) | dict.fromkeys(earlier, PRE_THERAPY)
     for pattern in patterns:
         hits = [c for c in known if fnmatchcase(c, pattern)]
         if not hits:
@@ -78,20 +82,24 @@ def allowed_columns(manifest: pd.DataFrame, patterns: Sequence[str]) -> list[str
             raise LeakageError("a covariate is known only after therapy", where=Where(field="features"), got=late)
     early = [c for c, leak in known.items() if leak == PRE_THERAPY]
     wanted = patterns or ("*",)
-    return [c for c in early if c in NEEDED or any(fnmatchcase(c, pattern) for pattern in wanted)]
+    return [c for c in early if c in WITHOUT or any(fnmatchcase(c, pattern) for pattern in wanted)]
+
+
+def possible_doses(labels: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows of organs (schema ORGAN_DOSE) whose dose physics allows, earlier cycles first."""
+    impossible = [bool(set(IMPOSSIBLE) & set(str(flags).split(";"))) for flags in labels["flags"]]
+    return labels[(labels["level"] == "organ") & ~np.array(impossible, bool)].sort_values("cycle", kind="stable")
 
 
 def first_doses(labels: pd.DataFrame) -> pd.DataFrame:
     """Return the dose per activity (Gy/GBq) of every patient and organ in the first cycle that has a possible one."""
-    impossible = [bool(set(IMPOSSIBLE) & set(str(flags).split(";"))) for flags in labels["flags"]]
-    organs = labels[(labels["level"] == "organ") & ~np.array(impossible, bool)].sort_values("cycle", kind="stable")
-    return organs.groupby(["patient", "voi"], as_index=False)[["dose_gy_per_gbq"]].first()
+    return possible_doses(labels).groupby(["patient", "voi"], as_index=False)[["dose_gy_per_gbq"]].first()
 
 
 def why_not(row: Mapping[Hashable, float], dose: float, *, labelled: bool) -> str:
     """Return why a patient cannot be an example of an organ, or an empty text."""
-    for name, words in ((SUV, "no PET uptake"), (WEIGHT, "no body weight")):
-        if not (np.isfinite(row[name]) and row[name] > 0):
+    for name, words in WITHOUT.items():
+        if name in row and not (np.isfinite(row[name]) and row[name] > 0):
             return f"{words} ({name} {row[name]:g})"
     if labelled and not (np.isfinite(dose) and dose > 0):
         return f"no positive reference dose ({dose:g} Gy/GBq)"
@@ -113,7 +121,7 @@ def examples_of(
     rows = rows.sort_values("patient", ignore_index=True)
     known = doses[doses["voi"] == organ].set_index("patient")["dose_gy_per_gbq"].to_dict()
     dose = np.array([known.get(patient, np.nan) for patient in rows["patient"]], float)
-    needed = rows[list(NEEDED)].to_dict("records")
+    needed = rows[[name for name in WITHOUT if name in rows]].to_dict("records")
     reasons = [why_not(row, own, labelled=True) for row, own in zip(needed, dose, strict=True)]
     good = np.array([not reason for reason in reasons], bool)
     left_out = {p: reason for p, reason in zip(rows["patient"], reasons, strict=True) if reason}
@@ -134,11 +142,21 @@ def load_organs(
     organs: Sequence[str],
     patterns: Sequence[str],
     without: Collection[str] = (),
+    cycle: int = 1,
+    tiac: Path | None = None,
 ) -> dict[str, OrganExamples]:
-    """Return the examples of each organ, patients in alphabetical order; the columns `without` are not offered."""
-    table = read_table(covariates, COVARIATES)
-    allowed = allowed_columns(read_table(covariate_manifest, COVARIATE_MANIFEST), patterns)
+    """Return the examples of each organ, patients in alphabetical order; the columns `without` are not offered.
+
+    Doses are those of the first cycle, or of a later `cycle` with what the cycles before showed among the covariates;
+    then the fitted curves in `tiac` are needed.
+    """
+    table, doses = read_table(covariates, COVARIATES), possible_doses(read_table(labels, ORGAN_DOSE))
+    earlier: list[str] = []
+    if cycle > 1 and tiac is not None:
+        shown = earlier_cycles(doses, read_table(tiac, TIAC), cycle)
+        table, earlier = table.merge(shown, on=["patient", "voi"], how="left"), list(shown.columns[2:])
+        doses = doses[doses["cycle"] == cycle]
+    allowed = allowed_columns(read_table(covariate_manifest, COVARIATE_MANIFEST), patterns, earlier)
     columns = [column for column in allowed if column not in without]
-    doses = first_doses(read_table(labels, ORGAN_DOSE))
-    who = read_table(splits, SPLITS)
-    return {organ: examples_of(organ, table, doses, who, columns) for organ in organs}
+    who, target = read_table(splits, SPLITS), first_doses(doses)
+    return {organ: examples_of(organ, table, target, who, columns) for organ in organs}

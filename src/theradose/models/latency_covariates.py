@@ -4,6 +4,8 @@ A predicted covariate of a training patient comes from fits without him. The fit
 have seen his dose and his events, as in any stacking of models, but never his latency.
 """
 
+from collections.abc import Mapping
+
 import numpy as np
 import pandas as pd
 from scipy.special import logit
@@ -54,6 +56,7 @@ def latency_covariates(
     dose_predictor: str,
     surrogates: tuple[pd.DataFrame, pd.DataFrame] | None,
     surrogate_predictor: str,
+    t_eff_h: Mapping[str, float],
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Return the covariates of patients of the split, with 130 columns in the manifest's order, and the manifest.
 
@@ -65,7 +68,7 @@ def latency_covariates(
     table = fill(covariates)[0]
     table = table[table["patient"].isin(splits["patient"])]
     require_split(doses[doses["predictor"] == dose_predictor], splits)
-    made = [dose_columns(doses, predictor=dose_predictor, courses=courses_of(participants))]
+    made = [dose_columns(doses, predictor=dose_predictor, courses=courses_of(participants), t_eff_h=t_eff_h)]
     if surrogates is not None:
         for one in surrogates:
             require_split(one[one["predictor"] == surrogate_predictor], splits)

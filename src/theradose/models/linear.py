@@ -5,7 +5,7 @@ from typing import Any, ClassVar
 import numpy as np
 from sklearn.linear_model import Ridge
 
-from theradose.models.baselines import log_uptake_per_weight
+from theradose.models.baselines import log_last_dose, log_uptake_per_weight
 from theradose.models.examples import NEEDED, OrganExamples
 from theradose.models.predictors import FloatRange, IntRange, Range
 from theradose.models.tabular import TabularDose
@@ -43,3 +43,16 @@ class HybridDose(RidgeDose):
     def offset(self, examples: OrganExamples) -> np.ndarray:
         """Return log(SUV / weight), (n,)."""
         return log_uptake_per_weight(examples)
+
+
+class LastCycleHybrid(HybridDose):
+    """log D = log(dose of the cycle before) + r(x): the last dose carries this one, a strongly shrunk ridge its change.
+
+    The intercept of r is the mean log change of the training patients, all that is left with a large penalty.
+    """
+
+    name: ClassVar[str] = "last_cycle_hybrid"
+
+    def offset(self, examples: OrganExamples) -> np.ndarray:
+        """Return the log dose per activity of the cycle before, (n,)."""
+        return log_last_dose(examples)

@@ -12,7 +12,7 @@ from theradose.models.patch_examples import CHANNELS
 FEATURES = (8, 16, 32)  # channels of the three convolutions
 IDENTITY = 4  # numbers that tell the trunk which organ it looks at
 PATCHES_AT_ONCE = 64  # encoded together when predicting, to bound memory
-LN2 = math.log(2.0)
+LEAST_SUV = 1e-3  # g/mL; below, an organ has no uptake to share a dose out by
 
 
 @dataclass(frozen=True)
@@ -20,8 +20,9 @@ class Build:
     """What a network is built from.
 
     `n_columns` covariates of each organ and `n_person` of the patient for each outcome (0: the branch is left out),
-    `images` whether patches are looked at. `t_bio_h` (organs,), the biological half-lives that a physics layer starts
-    from, and the physical half-life of the therapy; without them the dose head adds to the log dose itself.
+    `images` whether patches are looked at, `dose_map` whether a dose map of each is a channel beside them. `t_bio_h`
+    (organs,), the biological half-lives that a physics layer starts from, and the physical half-life of the therapy;
+    without them the dose head adds to the log dose itself.
     """
 
     n_organs: int
@@ -33,12 +34,24 @@ class Build:
     dropout: float
     half_life_h: float
     t_bio_h: Sequence[float] = ()
+    dose_map: bool = False
 
 
-def encoder(dropout: float) -> nn.Module:
-    """Return three 3-D convolutions of stride two with batch norm, ReLU and dropout: (n, 3, s, s, s) -> (n, 32)."""
+def with_dose_map(patches: Tensor, log_dose: Tensor) -> Tensor:
+    """Return patches (n, organs, 3, s, s, s) with log(1 + D) as a fourth channel, D in Gy/GBq by scaling the PET.
+
+    The mean of D over the organ's mask is exp(log_dose), (n, organs): what the dose head starts from.
+    """
+    suv, mask = torch.expm1(patches[:, :, 0]), patches[:, :, 2]
+    mean = (suv * mask).sum(dim=(2, 3, 4)) / mask.sum(dim=(2, 3, 4)).clamp(min=1.0)
+    gy_per_gbq = suv * (torch.exp(log_dose) / mean.clamp(min=LEAST_SUV))[:, :, None, None, None]
+    return torch.cat([patches, torch.log1p(gy_per_gbq)[:, :, None]], dim=2)
+
+
+def encoder(dropout: float, channels: int) -> nn.Module:
+    """Return three 3-D convolutions of stride two with batch norm, ReLU, dropout: (n, channels, s, s, s) -> (n, 32)."""
     layers: list[nn.Module] = []
-    for n_in, n_out in zip((CHANNELS, *FEATURES[:-1]), FEATURES, strict=True):
+    for n_in, n_out in zip((channels, *FEATURES[:-1]), FEATURES, strict=True):
         convolution = nn.Conv3d(n_in, n_out, 3, stride=2, padding=1, bias=False)
         layers += [convolution, nn.BatchNorm3d(n_out), nn.ReLU(), nn.Dropout3d(dropout)]
     return nn.Sequential(*layers, nn.AdaptiveAvgPool3d(1), nn.Flatten())
@@ -67,7 +80,7 @@ class MultiTaskNetwork(nn.Module):
         self.identity = nn.Parameter(torch.randn(build.n_organs, IDENTITY) / 2.0)
         inside = IDENTITY
         if build.images:
-            self.encoder = encoder(build.dropout)
+            self.encoder = encoder(build.dropout, CHANNELS + build.dose_map)
             inside += FEATURES[-1]
         if build.n_columns:
             spread = 1.0 / math.sqrt(build.n_columns)
@@ -118,6 +131,7 @@ class MultiTaskNetwork(nn.Module):
     def forward(self, base: Tensor, present: Tensor, patches: Tensor, columns: Tensor, person: Tensor) -> Tensor:
         """Return log doses, then log odds, (n, organs + outcomes)."""
         n = self.build.n_organs
+        patches = with_dose_map(patches, base[:, :n]) if self.build.dose_map else patches
         hidden = self._hidden(patches, columns)
         doses = self._log_dose(base[:, :n], hidden)
         return torch.cat([doses, self._log_odds(base[:, n:], hidden, present, person)], dim=1)

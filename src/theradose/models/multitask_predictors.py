@@ -63,6 +63,7 @@ class MultiTaskModel(MultiTask):
 
     iterates: ClassVar[bool] = True
     looks_at_images: ClassVar[bool] = True
+    sees_dose_map: ClassVar[bool] = False
     has_columns: ClassVar[bool] = True
     space: ClassVar[dict[str, Range]] = {
         "learning_rate": FloatRange(5e-4, 1e-2, log=True),
@@ -109,6 +110,7 @@ class MultiTaskModel(MultiTask):
                 n_columns=settings["k"] if has else 0,
                 n_person=settings["k_outcome"] if has else 0,
                 images=self.looks_at_images,
+                dose_map=self.sees_dose_map,
                 width=settings["width"],
                 dropout=settings["dropout"],
                 half_life_h=self.half_life_h,
@@ -254,9 +256,17 @@ class VectorAlone(MultiTaskModel):
     looks_at_images = False
 
 
+class WithDoseMap(MultiTaskModel):
+    """All branches: PET, CT, mask, the dose map that scaling the PET gives, and covariates."""
+
+    name = "multitask_dose_map"
+    sees_dose_map = True
+
+
 MULTITASK_PREDICTORS: dict[str, type[Predictor]] = {
     predictor.name: predictor
     for predictor in (
         PhysicsAndRates, RidgeAndLogistic, WholeModel, DoseAlone, OutcomeAlone, ImagesAlone, VectorAlone,
+        WithDoseMap,
     )
 }  # fmt: skip

@@ -32,9 +32,17 @@ def input_columns(trained: Trained) -> list[str]:
 
 
 def require_organ_dose(trained: Trained) -> None:
-    """Raise DataError when a model does not predict organ doses."""
+    """Raise DataError when a model does not predict organ doses, or those of a later cycle."""
     if trained.card.get("kind") != "organ_dose":
         raise DataError("the model predicts no organ doses", got=trained.card.get("kind"), expected="organ_dose")
+    if "cycle" in trained.card:
+        raise DataError(
+            "the model predicts a later cycle from doses measured in the one before, which images before therapy lack",
+            got=f"cycle {trained.card['cycle']}",
+            expected="a model of the first cycle",
+            remedy="use a model of an experiment without `cycle`",
+            code="THR-431",
+        )
 
 
 def _missing(trained: Trained, organ: str, values: dict[str, float]) -> list[str]:

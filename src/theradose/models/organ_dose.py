@@ -12,7 +12,7 @@ from theradose.experiment_sections import ExperimentSettings
 from theradose.features.selection import unstable_columns
 from theradose.models.beside import of_parts, others, with_others
 from theradose.models.conformal import half_width_or_nan, log_spread, lowest_mape
-from theradose.models.domain import FEWEST, Domain
+from theradose.models.domain import FEWEST, Domain, held_together
 from theradose.models.examples import SUV, VOLUME, WEIGHT, OrganExamples, load_organs, subset
 from theradose.models.fitting import Fitted
 from theradose.tables import STABILITY, read_table
@@ -33,14 +33,16 @@ def load(
     labels: Path | None,
     settings: ExperimentSettings,
     stability: Path | None = None,
+    tiac: Path | None = None,
     **unused: object,
 ) -> dict[str, OrganExamples]:
     """Read the examples of each organ of an experiment; SettingsError when a table is not given."""
     del unused
-    if covariates is None or covariate_manifest is None or labels is None:
+    if covariates is None or covariate_manifest is None or labels is None or (settings.cycle > 1 and tiac is None):
         raise SettingsError(
-            "an organ_dose experiment needs covariates, their manifest and labels",
-            got={"covariates": covariates, "covariate_manifest": covariate_manifest, "labels": labels},
+            "an organ_dose experiment needs covariates, their manifest and labels, of a later cycle fitted curves too",
+            where=Where(field=settings.name),
+            got={"covariates": covariates, "covariate_manifest": covariate_manifest, "labels": labels, "tiac": tiac},
         )
     bound = None if settings.selection is None else settings.selection.stability
     if bound is not None and stability is None:
@@ -58,6 +60,8 @@ def load(
         organs=settings.organs,
         patterns=settings.features,
         without=without,
+        cycle=settings.cycle,
+        tiac=tiac,
     )
 
 
@@ -86,12 +90,15 @@ def finish(parts: Mapping[str, OrganExamples], found: Fitted) -> None:
     nothing is added, and the ranges of the card stand alone.
     """
     table = of_parts(parts)
-    for organ, predictor in found.predictors.items():
-        if len(parts[organ]) < FEWEST:
-            continue
-        names = others(table, organ)
-        examples = with_others(parts[organ], table, names)
-        domain = Domain.fit(examples, predictor.state().get("columns", []), names)
+    known = [organ for organ in found.predictors if len(parts[organ]) >= FEWEST]
+    if not known:
+        return
+    whole = {organ: with_others(parts[organ], table, others(table, organ)) for organ in known}
+    domains = {
+        organ: Domain.fit(whole[organ], found.predictors[organ].state().get("columns", []), others(table, organ))
+        for organ in known
+    }
+    for organ, domain in held_together(domains, whole).items():
         found.calibration[organ] |= domain.tensors()
         found.cards[organ]["domain"] = domain.notes()
 

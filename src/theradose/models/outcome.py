@@ -58,8 +58,11 @@ def load(
         raise SettingsError("outcomes unknown or none", where=where, got=unknown, expected=list(LEARNED_OUTCOMES))
     people = read_table(participants, PARTICIPANTS)
     own = dose_columns(
-        read_table(doses, PREDICTIONS), predictor=settings.dose_predictor, courses=courses_of(people)
-    )  # fmt: skip
+        read_table(doses, PREDICTIONS),
+        predictor=settings.dose_predictor,
+        courses=courses_of(people),
+        t_eff_h=settings.t_eff_h,
+    )
     columns = allowed_columns(read_table(covariate_manifest, COVARIATE_MANIFEST), settings.features)
     table, who = read_table(covariates, COVARIATES), read_table(splits, SPLITS)
     observed = observed_outcomes(read_table(outcomes, OUTCOMES), people)

@@ -1,10 +1,13 @@
 """All predictors by name; joining this dict means inheriting its contract tests."""
 
+from collections.abc import Mapping
+from typing import Any
+
 from theradose.errors import SettingsError, Where
-from theradose.models.baselines import PetScaled, PopulationMean
+from theradose.models.baselines import LastCycle, PetScaled, PopulationMean
 from theradose.models.gaussian import GaussianDose, HybridGaussianDose
 from theradose.models.latency_predictors import LATENCY_PREDICTORS
-from theradose.models.linear import HybridDose, RidgeDose
+from theradose.models.linear import HybridDose, LastCycleHybrid, RidgeDose
 from theradose.models.mlp import MlpDose
 from theradose.models.multitask_predictors import MULTITASK_PREDICTORS
 from theradose.models.neighbours import NearestPatients
@@ -18,8 +21,10 @@ from theradose.models.volume_predictors import MAP_PREDICTORS
 ORGAN_PREDICTORS: tuple[type[Predictor], ...] = (
     PopulationMean,
     PetScaled,
+    LastCycle,
     RidgeDose,
     HybridDose,
+    LastCycleHybrid,
     PlsDose,
     GaussianDose,
     HybridGaussianDose,
@@ -38,11 +43,21 @@ PREDICTORS: dict[str, type[Predictor]] = {
 }
 
 
-def predictor_named(name: str, kind: str) -> type[Predictor]:
-    """Return a predictor's class; SettingsError when there is none of this name for this kind of experiment."""
+def predictor_named(name: str, kind: str, fixed: Mapping[str, Any] | None = None) -> type[Predictor]:
+    """Return a predictor's class, its hyperparameters `fixed` to values that are then not searched.
+
+    SettingsError when there is none of this name for this kind of experiment, or it has no such hyperparameter.
+    """
     fitting = sorted(known for known, predictor in PREDICTORS.items() if predictor.kind == kind)
     if name not in fitting:
         raise SettingsError(
             f"no predictor of this name for {kind}", where=Where(field="predictors"), got=name, expected=fitting
         )
-    return PREDICTORS[name]
+    return with_fixed(PREDICTORS[name], fixed) if fixed else PREDICTORS[name]
+
+
+def with_fixed(predictor: type[Predictor], fixed: Mapping[str, Any]) -> type[Predictor]:
+    """Return a predictor of the same name whose hyperparameters `fixed` have these values and are not searched."""
+    searched = {name: span for name, span in predictor.space.items() if name not in fixed}
+    defaults = predictor(**fixed).parameters
+    return type(predictor.__name__, (predictor,), {"space": searched, "defaults": defaults})

@@ -1,9 +1,15 @@
-"""Search for hyperparameters: resumable after a kill, and then the same trials as without it."""
+"""Search for hyperparameters: resumable after a kill, and then the same trials as without it.
+
+Several workers share storage and budget. What a trial can learn from then depends on who is faster: there are as many
+trials as with one worker, not the same ones.
+"""
 
 import json
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +23,7 @@ from theradose.errors import DataError
 from theradose.models.predictors import Choice, FloatRange, IntRange, Range
 
 COMPLETE, FAILED = "complete", "failed"
-ORDINAL, REASON = "ordinal", "reason"
+REASON = "reason"
 # Random trials before the sampler starts to learn from them; Optuna's default of 10 would leave a short search random.
 STARTUP_TRIALS = 5
 
@@ -36,6 +42,7 @@ class TrialRow:
 
 
 OnTrial = Callable[[TrialRow], None]
+Objective = Callable[[dict[str, Any]], float]
 
 
 def suggest(trial: Trial, space: Mapping[str, Range]) -> dict[str, Any]:
@@ -66,26 +73,25 @@ def _storage(journal: Path) -> JournalStorage:
     return JournalStorage(JournalFileBackend(str(journal)))
 
 
-def _row(trial: FrozenTrial) -> TrialRow:
-    state = COMPLETE if trial.state == TrialState.COMPLETE else FAILED
-    ordinal, reason = trial.user_attrs[ORDINAL], trial.user_attrs.get(REASON, "")
-    return TrialRow(ordinal, dict(trial.params), trial.value if state == COMPLETE else None, state, reason)
+def _row(number: int, trial: FrozenTrial) -> TrialRow:
+    state, reason = COMPLETE if trial.state == TrialState.COMPLETE else FAILED, trial.user_attrs.get(REASON, "")
+    return TrialRow(number, dict(trial.params), trial.value if state == COMPLETE else None, state, reason)
+
+
+def _counts(trial: FrozenTrial) -> bool:
+    """Tell whether a trial takes a part of the budget: one that failed without a reason was cut off by a kill."""
+    return trial.state != TrialState.FAIL or REASON in trial.user_attrs
 
 
 def _finished(study: optuna.Study) -> list[TrialRow]:
     """Return the trials that came to an end by themselves, in order; those cut off by a kill do not count."""
-    # A failed trial without a reason is one that a kill cut off, and its ordinal goes to another.
     found = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.FAIL))
-    return [_row(t) for t in found if t.state == TrialState.COMPLETE or REASON in t.user_attrs]
+    return [_row(number, trial) for number, trial in enumerate(filter(_counts, found))]
 
 
-def _one_trial(
-    study: optuna.Study, number: int, space: Mapping[str, Range], objective: Callable[[dict[str, Any]], float]
-) -> None:
-    """Ask, judge and tell one trial; a training that runs away is a failed trial, not the end of the search."""
-    trial = study.ask()
+def _judge(study: optuna.Study, trial: Trial, space: Mapping[str, Range], objective: Objective) -> None:
+    """Judge and tell a trial; a training that runs away is a failed trial, not the end of the search."""
     parameters = suggest(trial, space)
-    trial.set_user_attr(ORDINAL, number)
     try:
         value = objective(parameters)
     except DataError as error:
@@ -95,9 +101,40 @@ def _one_trial(
     study.tell(trial, value)
 
 
+def _sampler(seed: int, number: int, *, alone: bool = True) -> optuna.samplers.TPESampler:
+    """Return what draws one trial; beside others at work it keeps away from what they try."""
+    return optuna.samplers.TPESampler(seed=seed + number, n_startup_trials=STARTUP_TRIALS, constant_liar=not alone)
+
+
+def _work(
+    journal: Path, name: str, space: Mapping[str, Range], objective: Objective, *, trials: int, seed: int
+) -> None:
+    """Take trials from the storage until the budget is used up, beside other workers."""
+    storage = JournalStorage(JournalFileBackend(str(journal)))
+    study = optuna.load_study(study_name=name, storage=storage)
+    while True:
+        study.sampler = _sampler(seed, len(study.get_trials(deepcopy=False)), alone=False)
+        trial = study.ask()
+        # Numbers are dealt one after the other, so that all workers agree on which trials the budget pays for.
+        begun = [one for one in study.get_trials(deepcopy=False) if one.number < trial.number and _counts(one)]
+        if len(begun) >= trials:
+            study.tell(trial, state=TrialState.FAIL)
+            return
+        _judge(study, trial, space, objective)
+
+
+def _together(work: Callable[[], None], workers: int) -> None:
+    """Do the same work in several processes; what one that died leaves undone is for the caller."""
+    processes = [get_context("fork").Process(target=work) for _ in range(workers)]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join()
+
+
 def search(
     space: Mapping[str, Range],
-    objective: Callable[[dict[str, Any]], float],
+    objective: Objective,
     *,
     trials: int,
     seed: int,
@@ -105,31 +142,41 @@ def search(
     name: str,
     start: Mapping[str, Any],
     on_trial: OnTrial | None = None,
+    workers: int = 1,
 ) -> list[TrialRow]:
     """Run a search to `trials` finished trials and return them in order; the first one is `start`.
 
     The study `name` in `journal` is continued when it is there: give it a digest of everything the objective depends
     on. Without a journal nothing outlasts the call; the trials are the same. Every trial gets a new sampler seeded with
     `seed` and its number, so that a resumed search draws what an uninterrupted one would. An empty space gets one
-    trial. `on_trial` sees every trial, earlier ones first.
+    trial. `on_trial` sees every trial, earlier ones first. After the first one `workers` processes share the others
+    when there is a journal; it sees theirs when all are done.
     """
     storage = None if journal is None else _storage(journal)
     study = optuna.create_study(storage=storage, study_name=name, load_if_exists=True, direction="minimize")
     for cut_off in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
         study.tell(cut_off.number, state=TrialState.FAIL)
-    rows = _finished(study)
-    for row in rows:
+    rows: list[TrialRow] = []
+
+    def told() -> list[TrialRow]:
+        found = _finished(study)
         if on_trial is not None:
-            on_trial(row)
-    while len(rows) < (trials if space else 1):
-        number = len(rows)
-        study.sampler = optuna.samplers.TPESampler(seed=seed + number, n_startup_trials=STARTUP_TRIALS)
-        if number == 0 and not study.get_trials(deepcopy=False, states=(TrialState.WAITING,)):
+            for row in found[len(rows) :]:
+                on_trial(row)
+        return found
+
+    rows, budget = told(), trials if space else 1
+    while len(rows) < budget:
+        if rows and workers > 1 and journal is not None:
+            work = partial(_work, journal, name, space, objective, trials=budget, seed=seed)
+            _together(work, min(workers, budget - len(rows)))
+            rows, workers = told(), 1
+            continue
+        study.sampler = _sampler(seed, len(rows))
+        if not rows and not study.get_trials(deepcopy=False, states=(TrialState.WAITING,)):
             study.enqueue_trial({key: start[key] for key in space})
-        _one_trial(study, number, space, objective)
-        rows = _finished(study)
-        if on_trial is not None:
-            on_trial(rows[-1])
+        _judge(study, study.ask(), space, objective)
+        rows = told()
     return rows
 
 

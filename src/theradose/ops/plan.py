@@ -175,13 +175,23 @@ def _check_doses(plan: Plan) -> None:
     for name in (*plan.kinds("outcome"), *plan.kinds("latency")):
         one = plan.experiments[name]
         source = plan.experiments.get(one.doses)
-        if source is None or source.kind != "organ_dose" or one.dose_predictor not in source.all_predictors:
+        known = source is not None and source.kind == "organ_dose" and source.cycle == 1
+        if source is None or not known or one.dose_predictor not in source.all_predictors:
             raise _refuse(
-                f"experiment {name} reads predicted doses that nothing in this study predicts",
+                f"experiment {name} reads predicted doses of the first cycle that nothing in this study predicts",
                 "experiments",
                 f"doses: {one.doses}, dose_predictor: {one.dose_predictor}",
                 "add that experiment of kind organ_dose to the study, with that predictor, or name another",
             )
+
+
+def _check_cycles(plan: Plan) -> None:
+    """Raise SettingsError when an experiment learns doses of a cycle that nobody of a virtual cohort is imaged in."""
+    imaged = plan.study.cohort.virtual.imaged_cycles
+    late = [name for name, one in plan.experiments.items() if one.cycle > imaged]
+    if late and plan.virtual:
+        what, remedy = "experiments learn doses of a cycle without images", "raise it, or leave these experiments out"
+        raise _refuse(what, "cohort.virtual.imaged_cycles", f"{imaged}, with {', '.join(late)}", remedy)
 
 
 def _check_outcomes(plan: Plan, data: Path) -> None:
@@ -219,6 +229,13 @@ def _check_owner(plan: Plan, results: Path) -> None:
             )
 
 
+def _of_the_study(one: ExperimentSettings, study: StudySettings) -> ExperimentSettings:
+    """Return an experiment with what only its study knows: the half-lives behind BEDs that it does not give itself."""
+    if one.kind not in ("outcome", "latency"):
+        return one
+    return one.model_copy(update={"t_eff_h": {**study.kinetics.population_t_eff_h, **one.t_eff_h}})
+
+
 def load_plan(config: Mapping[str, Any], root: Path = Path(), sources: Sequence[Path] = ()) -> Plan:
     """Return the plan of a study; SettingsError when settings are wrong or would collide with another study's.
 
@@ -226,10 +243,11 @@ def load_plan(config: Mapping[str, Any], root: Path = Path(), sources: Sequence[
     """
     name = f"configuration of study {config.get('study', '(unnamed)')}"
     study = parse_settings(StudySettings, config, name, sources)
-    experiments = {name: load_experiment(root / EXPERIMENTS, name) for name in study.experiments}
+    experiments = {name: _of_the_study(load_experiment(root / EXPERIMENTS, name), study) for name in study.experiments}
     plan = Plan(study, experiments)
     _check_parts(plan)
     _check_doses(plan)
+    _check_cycles(plan)
     _check_outcomes(plan, root / plan.data)
     _check_owner(plan, root / "results")
     if not plan.virtual and not (root / plan.data / "manifest.tsv").is_file():

@@ -44,6 +44,7 @@ def run(chosen: Namespace) -> None:
         dose_predictor=settings.dose_predictor,
         surrogates=read_surrogates(chosen.surrogates),
         surrogate_predictor=SURROGATE_PREDICTOR,
+        t_eff_h=settings.t_eff_h,
     )
     write_table(table, chosen.out / "covariates.tsv", COVARIATES)
     write_table(manifest, chosen.out / "covariate_manifest.tsv", COVARIATE_MANIFEST)

@@ -25,6 +25,7 @@ def run(chosen: Namespace) -> None:
         exclude=cohort.exclude,
         counts=counts,
         organs=organs,
+        half_lives=json.loads(chosen.half_lives) if chosen.half_lives else None,
         progress=lambda line: print(f"check: {line}"),
     )
     write_table(result.patients, chosen.out / "patients.tsv", PATIENTS)
@@ -46,5 +47,5 @@ def run(chosen: Namespace) -> None:
 
 
 if __name__ == "__main__":
-    texts, paths = ("settings", "cohort", "radionuclide", "organs"), ("data", "out")
-    start(arguments(__doc__, texts=texts, paths=paths, numbers=("counts",)), run)
+    texts, paths = ("settings", "cohort", "radionuclide", "organs", "half_lives"), ("data", "out")
+    start(arguments(__doc__, texts=texts, paths=paths, numbers=("counts",), optional=("half_lives",)), run)

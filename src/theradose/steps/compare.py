@@ -6,7 +6,7 @@ from argparse import Namespace
 import numpy as np
 import pandas as pd
 
-from theradose.evaluation.compare import verdict, with_roles
+from theradose.evaluation.compare import DOSE_KINDS, verdict, with_roles
 from theradose.evaluation.limit_scores import LIMIT_SCORES, limit_scores, require_possible
 from theradose.provenance import write_json, write_provenance
 from theradose.steps.entry import arguments, start
@@ -15,13 +15,14 @@ from theradose.truth_schemas import LIMITS, ORACLE
 
 
 def beside_limits(chosen: Namespace) -> pd.DataFrame:
-    """Score the experiments on organ doses of a virtual study beside the limit; write limit_scores.tsv."""
+    """Score the experiments that predict organ doses in a virtual study beside the limit; write limit_scores.tsv."""
     oracle, limits = (read_table(chosen.limits / f"{s.name}.tsv", s) for s in (ORACLE, LIMITS))
     spread = limits[limits["way"] == "resimulated"].set_index(["reference", "voi"])["log_sd"] ** 2
     label = np.sqrt(spread["label"] - spread["planted"]).to_dict()
     folders = [file.parent for file in chosen.metrics]
     about = {folder: json.loads((folder / "experiment.json").read_text(encoding="utf-8")) for folder in folders}
-    judged = [folder for folder in folders if about[folder]["kind"] == "organ_dose"]
+    # Who knows the cycle before knows more than the oracle, who knows what there is before therapy.
+    judged = [folder for folder in folders if about[folder]["kind"] in DOSE_KINDS and "cycle" not in about[folder]]
     predictions = {folder.name: read_table(folder / "predictions.tsv", PREDICTIONS) for folder in judged}
     scores = limit_scores(predictions, oracle, label, chosen.seed)
     write_table(scores, chosen.out / "limit_scores.tsv", LIMIT_SCORES)

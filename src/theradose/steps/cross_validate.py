@@ -20,7 +20,8 @@ from theradose.tables import PARTICIPANTS, SPLITS, read_table, write_table
 def run(chosen: Namespace) -> None:
     """Read examples; write nested_predictions.tsv."""
     settings = from_json(ExperimentSettings, chosen.settings)
-    kind, predictor = KINDS[settings.kind], predictor_named(chosen.predictor, settings.kind)
+    kind, fixed = KINDS[settings.kind], settings.parameters.get(chosen.predictor)
+    predictor = predictor_named(chosen.predictor, settings.kind, fixed)
     named = None if chosen.participants is None else read_table(chosen.participants, PARTICIPANTS)
     people = people_of(read_table(chosen.splits, SPLITS), named)
     training = TrainingPlan.of(settings)

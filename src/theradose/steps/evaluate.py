@@ -60,8 +60,10 @@ def run(chosen: Namespace) -> None:
         "name": settings.name,
         "kind": settings.kind,
         "title": settings.title,
+        "system": settings.system,
         "baselines": [name for name in models if name in settings.baselines],
         "predictors": list(models),
+        **settings.later_cycle,
     }
     write_json(chosen.out / EXPERIMENT_FILE, record)
     files = [path / name for path in chosen.models for name in (MODEL_FILE, WEIGHTS_FILE) if path.is_dir()]

@@ -53,9 +53,11 @@ def run(chosen: Namespace) -> None:
     numbers = study_numbers(read_table(chosen.table, EXPERIMENTS), best, read_json(chosen.recovery))
     write_json(chosen.out_metrics, numbers)
     record: dict[str, Any] = {"registered": None, "released": sorted(folders)}
-    organ_dose = [name for name in map(str, chosen.experiments) if best[name]["kind"] == "organ_dose"]
-    if organ_dose:
-        name = f"{organ_dose[0]}/{best[organ_dose[0]]['best']}"
+    # Whoever is asked about a new patient knows of no earlier cycle.
+    named = [f"{name}/{best[name]['best']}" for name in chosen.experiments if best[name]["kind"] == "organ_dose"]
+    usable = [name for name in named if "cycle" not in read_json(folders[name] / MODEL_FILE)["card"]]
+    if usable:
+        name = usable[0]
         example = input_example(folders[name], read_table(chosen.covariates, COVARIATES))
         found = register(
             chosen.tracking,

@@ -42,7 +42,7 @@ def run(chosen: Namespace) -> None:
     everyone, training = load_parts(chosen, settings), training_patients(splits)
     parts = {part: kind.subset(examples, training) for part, examples in everyone.items()}
     found = fit_parts(
-        predictor_named(chosen.predictor, settings.kind),
+        predictor_named(chosen.predictor, settings.kind, settings.parameters.get(chosen.predictor)),
         parts,
         {part: entry["parameters"] for part, entry in tuned.items()},
         folds=inner_folds(splits, settings.tuning.folds),
@@ -57,6 +57,7 @@ def run(chosen: Namespace) -> None:
     kind.finish(parts, found)
     said = {"experiment": settings.name, "title": settings.title, "kind": settings.kind, "predictor": chosen.predictor}
     facts = {"interval": settings.interval, "seed": chosen.seed, "parts": found.cards, "notice": RESEARCH_USE_ONLY}
+    facts |= settings.later_cycle
     trained = Trained(
         found.predictors, found.calibration, {**said, **facts, **image_card(chosen, training)}, found.out_of_fold
     )

@@ -17,7 +17,9 @@ from theradose.steps.learning import INPUTS, LISTS, OPTIONAL, input_files, load_
 from theradose.tables import SPLITS, TRIALS, read_table, write_table
 
 # What scores of trials do not depend on.
-NO_MATTER: Any = {"name": True, "title": True, "audit_permutations": True, "nested": True, "tuning": {"trials"}}
+WORDS = ("name", "title", "system")
+BUDGET = {"trials", "workers"}
+NO_MATTER: Any = {**dict.fromkeys(WORDS, True), "audit_permutations": True, "nested": True, "tuning": BUDGET}
 
 
 def study_key(chosen: Namespace, settings: ExperimentSettings) -> str:
@@ -33,8 +35,8 @@ def study_key(chosen: Namespace, settings: ExperimentSettings) -> str:
 def run(chosen: Namespace) -> None:
     """Read examples, search for each part, write tune.json and trials.tsv."""
     settings = from_json(ExperimentSettings, chosen.settings)
-    kind, predictor = KINDS[settings.kind], predictor_named(chosen.predictor, settings.kind)
-    splits = read_table(chosen.splits, SPLITS)
+    kind, splits = KINDS[settings.kind], read_table(chosen.splits, SPLITS)
+    predictor = predictor_named(chosen.predictor, settings.kind, settings.parameters.get(chosen.predictor))
     folds, key = inner_folds(splits, settings.tuning.folds), study_key(chosen, settings)
     rows: dict[str, list[TrialRow]] = {}
     with open_run(chosen.tracking, "tune", {"experiment": settings.name, "predictor": chosen.predictor}) as tracked:
@@ -65,6 +67,7 @@ def run(chosen: Namespace) -> None:
                 name=f"{settings.name}-{chosen.predictor}-{part}-{key}",
                 start=predictor.defaults,
                 on_trial=log if predictor.space else None,
+                workers=settings.tuning.workers,
             )
             print(
                 f"tune: {chosen.predictor}: {part}: best of {len(rows[part])} trials {best(rows[part]).value:.4g}",

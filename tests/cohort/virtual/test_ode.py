@@ -57,6 +57,11 @@ def usual() -> OdeCourse:
 
 
 @cache
+def usual_fractions(time_h: float, lambda_per_h: float) -> dict[str, float]:
+    return usual().fractions_at(time_h, lambda_per_h, cycle=0)
+
+
+@cache
 def both_tiers(ligand: str) -> list[tuple[OdeCourse, ClosedForm]]:
     """Return 40 patients' first therapy cycle in tier 2 and tier 1, with the same latents, masses and receptors."""
     row, found = LIGANDS[ligand], []
@@ -171,7 +176,7 @@ def test_course_goes_on_where_the_solver_stops() -> None:
 @pytest.mark.parametrize("half_life_h", [LU177_HALF_LIFE_H, 1.13])  # 177Lu and 68Ga
 def test_coefficients_are_the_integrals_of_the_courses(organ: str, half_life_h: float) -> None:
     def course(time_h: float) -> float:
-        return usual().fractions_at(time_h, LN2 / half_life_h, cycle=0)[organ]
+        return usual_fractions(time_h, LN2 / half_life_h)[organ]
 
     edges = [0.0, 0.02, 0.2, 1.0, 4.0, 20.0, 100.0, HORIZON_H, 1000.0, 4000.0]
     integral = sum(quad(course, a, b, epsrel=1e-6, epsabs=1e-9)[0] for a, b in itertools.pairwise(edges))

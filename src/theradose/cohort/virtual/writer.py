@@ -131,6 +131,7 @@ class PatientWriter:
             "administered_mbq": patient.administered_mbq,
             "radionuclide": protocol.radionuclide,
             "administered_pet_mbq": patient.administered_pet_mbq,
+            "planned_cycles": len(patient.administered_by_cycle_mbq),
             "sex": "female" if patient.body.female else "male",
             **covariates_of(patient.latents, patient.body, patient.lesions, patient.ligand),
         }
