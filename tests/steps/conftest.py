@@ -138,6 +138,7 @@ def refused(monkeypatch, capsys):
     def run(step, *words):
         monkeypatch.setattr(sys, "argv", [step, *map(str, words)])
         monkeypatch.setattr(entry, "keep_out", lambda step: None)  # it would hold for all that this process runs later
+        monkeypatch.delitem(sys.modules, f"theradose.steps.{step}", raising=False)  # as if it were not yet loaded
         with pytest.raises(SystemExit) as ended:
             runpy.run_module(f"theradose.steps.{step}", run_name="__main__")
         return ended.value.code, capsys.readouterr().err

@@ -18,6 +18,7 @@ BOX, KEPT, NEAREST, NAMED, FEWEST, FOLDS, AT_ONCE = (0.05, 0.95), 0.95, 3, 3, 10
 # What is 1 of a measure: what 80 % stay below, as the design keeps of neighbours. With the 95 % of few patients, the
 # largest, no training patient would be beyond any measure, and the cut would know nothing of several together.
 USUAL = 0.80
+MANY = 0.90  # likewise for organs: below the largest of few patients, near the cut of many
 SMALLEST = 1e-3  # a measure that is zero for nearly all in training counts from here
 RIDGE = 1.0  # added to the sums of squares: with more columns than patients no direction gets an infinite leverage
 IQR_OF_NORMAL = 1.349
@@ -167,19 +168,21 @@ class Domain:
 
 
 def held_together(domains: Mapping[str, Domain], parts: Mapping[str, OrganExamples]) -> dict[str, Domain]:
-    """Return the domains of a patient's organs with one cut for all, above each organ's own.
+    """Return the domains of a patient's organs with cuts raised together, none lowered.
 
-    A patient is in doubt when any organ is, so each organ's 5 % add up. Out of fold, 95 % of the training patients
-    (`parts`, to which the domains were fitted) stay inside for all organs together.
+    A patient is in doubt when any organ is, so each organ's 5 % add up. Cuts become one multiple of what 90 % of the
+    training patients (`parts`, to which the domains were fitted) stay below in each organ, out of fold: that which 95 %
+    stay below in all organs together.
     """
-    scores = [
-        pd.Series(domain.score_out_of_fold(parts[organ]), list(parts[organ].patients))
-        for organ, domain in domains.items()
-    ]
-    # A gap in a key input is a doubt whatever the cut.
-    worst = _known(pd.concat(scores, axis="columns").replace(np.inf, np.nan).max(axis="columns").to_numpy())
-    cut = max(_upper(worst), *(domain.arrays["cut"][0] for domain in domains.values()))
-    return {organ: replace(one, arrays=one.arrays | {"cut": np.array([cut])}) for organ, one in domains.items()}
+    scores = pd.concat(
+        [pd.Series(one.score_out_of_fold(parts[organ]), list(parts[organ].patients)) for organ, one in domains.items()],
+        axis="columns",
+        keys=list(domains),
+    ).replace(np.inf, np.nan)  # a gap in a key input is a doubt whatever the cut
+    ninety = {organ: float(_upper(_known(own.to_numpy()), MANY)) for organ, own in scores.items()}
+    multiple = float(_upper(_known((scores / pd.Series(ninety)).max(axis="columns").to_numpy())))
+    cuts = {organ: np.maximum(one.arrays["cut"], multiple * ninety[organ]) for organ, one in domains.items()}
+    return {organ: replace(one, arrays=one.arrays | {"cut": cuts[organ]}) for organ, one in domains.items()}
 
 
 def _known(values: np.ndarray) -> np.ndarray:
