@@ -110,8 +110,11 @@ def scaled(file: Path, factor: float) -> None:
     write_volume(image.with_values(factor * image.values), file, about)
 
 
-def made(study: dict[str, Any], shift: Shift, patients: Sequence[int], root: Path) -> Dataset:
-    """Write a data set of fresh patients (numbers from 0) of a study, shifted, as someone else would bring it."""
+def made(study: dict[str, Any], shift: Shift, patients: Sequence[int], root: Path, draw: int = 0) -> Dataset:
+    """Write a data set of fresh patients (numbers from 0) of a study, shifted, as someone else would bring it.
+
+    Patients of another `draw` are others.
+    """
     virtual = study["cohort"]["virtual"]
     ligand = OTHER_LIGAND[virtual["ligand"]] if shift.other_ligand else virtual["ligand"]
     names = ("centres", "spacing_mm", "difficulty", "texture_coupling", "kinetics")
@@ -120,7 +123,7 @@ def made(study: dict[str, Any], shift: Shift, patients: Sequence[int], root: Pat
     protocol = Protocol(study["radionuclide"], pet, (), 1, virtual["difficulty"])
     data, people, images = Dataset(root), [], []
     for index in patients:
-        patient = virtual_patient(study["seed"] + FRESH, index, **drawn)
+        patient = virtual_patient(study["seed"] + FRESH + draw, index, **drawn)
         place = CENTRES[patient.centre]
         # The simulator finds cameras by the name of a centre; the patient's table keeps the name he came with.
         CENTRES[NEW_CENTRE] = replace(place, pet=shift.camera(place.pet))
@@ -150,12 +153,12 @@ def judged(trained: Trained, data: Dataset, shift: str) -> pd.DataFrame:
     return pd.DataFrame(found, columns=["patient", "voi", "kinds"]).assign(shift=shift)
 
 
-def measured(trained: Trained, study: dict[str, Any], ordinary: int, patients: int) -> pd.DataFrame:
+def measured(trained: Trained, study: dict[str, Any], ordinary: int, patients: int, draw: int) -> pd.DataFrame:
     """Return `judged` of every shift, each on the same `patients`; the ordinary ones are more."""
     tables = []
     for name, shift in SHIFTS.items():
         with tempfile.TemporaryDirectory() as folder:
-            data = made(study, shift, range(ordinary if name == ORDINARY else patients), Path(folder))
+            data = made(study, shift, range(ordinary if name == ORDINARY else patients), Path(folder), draw)
             tables.append(judged(trained, data, name))
         say(f"{name}: done")
     return pd.concat(tables, ignore_index=True)
@@ -230,6 +233,7 @@ def main() -> int:
     parser.add_argument("--predictor", default="ridge")
     parser.add_argument("--patients", type=int, default=20, help="fresh patients that are shifted")
     parser.add_argument("--ordinary", type=int, default=60, help="fresh patients as they are")
+    parser.add_argument("--draw", type=int, default=0, help="another number draws other patients")
     parser.add_argument("--today", action="store_true", help="learn what is usual again, for earlier models")
     chosen = parser.parse_args()
     kept = True
@@ -238,7 +242,7 @@ def main() -> int:
         folder = results / "experiments" / chosen.experiment / chosen.predictor
         trained = load_model(folder / "model")
         trained = of_today(trained, results, study, folder) if chosen.today else trained
-        table = measured(trained, study, chosen.ordinary, chosen.patients)
+        table = measured(trained, study, chosen.ordinary, chosen.patients, chosen.draw)
         say(f"{study['study']}: {chosen.experiment}/{chosen.predictor}, virtual patients")
         told(table)
         verdicts = bars(table)

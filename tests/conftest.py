@@ -2,12 +2,14 @@
 
 import importlib.util
 import json
+import re
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 from hypothesis import settings
+from xdist.scheduler import LoadFileScheduling
 
 from theradose.features.cycles import LAST_DOSE
 from theradose.imaging.grid import Grid
@@ -24,7 +26,8 @@ from theradose.physics.nuclides import nuclide
 from theradose.tables import PAIRS, SPLITS
 
 SIDE = 16
-SHARED = ("results_tree", "pretended", "default_run")  # made once a worker, for the tests of several files
+# These files share a study and its report, which take longer to make than most files to run.
+TOGETHER = re.compile(r"^tests/evaluation/test_(card|figures|report\w*|summary)\.py")
 
 
 def pytest_configure(config):
@@ -33,12 +36,17 @@ def pytest_configure(config):
     settings.load_profile("quick" if config.option.markexpr else "default")
 
 
-@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
-def pytest_collection_modifyitems(items):
-    """Send the tests of a file to one worker, and with them those of files that share something expensive."""
-    shared = {item.path: name for name in SHARED for item in items if name in item.fixturenames}
-    for item in items:
-        item.add_marker(pytest.mark.xdist_group(shared.get(item.path, item.location[0])))
+class ByFile(LoadFileScheduling):
+    """Sends the tests of a file to one worker, and those of the files that share a study to the same."""
+
+    def _split_scope(self, nodeid):
+        return TOGETHER.sub("tests/evaluation", nodeid).split("::", 1)[0]
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config, log):
+    """Return what deals tests to workers; with xdist 3.8 and pytest 9.2 its own groups have no effect."""
+    return ByFile(config, log) if config.getvalue("dist") == "loadfile" else None
 
 
 GRID = Grid((40, SIDE, SIDE), (8.0, 8.0, 8.0))

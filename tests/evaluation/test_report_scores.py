@@ -1,8 +1,9 @@
 import json
+from types import SimpleNamespace
 
 import pandas as pd
 
-from theradose.evaluation.report_scores import score_sheets
+from theradose.evaluation.report_scores import experiment_page, score_sheets
 from theradose.evaluation.results import ExperimentResults
 from theradose.tables import METRICS, write_table
 
@@ -34,3 +35,11 @@ def test_the_table_of_an_event_shows_its_scores(tmp_path):
     (_, sheet) = score_sheets(results(tmp_path, "outcome", table), "second")[-1]
     assert [head.name for head in sheet.heads] == ["Predictor", "Log loss", "AUC"]
     assert [row[0].note for row in sheet.rows] == ["baseline", "model"]
+
+
+def test_predictions_that_are_no_doses_have_a_page_too(tmp_path):
+    experiment = results(tmp_path, "outcome", rows("renal_impairment", {"log_loss": 0.5, "auc": 0.7}))
+    table = pd.DataFrame({"patient": ["v001"], "probability": [0.1]})
+    table.to_csv(tmp_path / "predictions.tsv", sep="\t", index=False)
+    study = SimpleNamespace(verdicts={}, experiments=[experiment], settings=SimpleNamespace(seed=1))
+    assert experiment_page(study, experiment)["sheets"]

@@ -120,7 +120,7 @@ def test_organs_held_together_keep_the_patients_whom_each_alone_would_lose():
 
     together = held_together(alone, parts)
     assert any_doubt(alone) > 0.15
-    assert any_doubt(together) == pytest.approx(0.05, abs=0.025)
+    assert any_doubt(together) == pytest.approx(0.09, abs=0.035)
     assert all(together[organ].cut >= alone[organ].cut for organ in parts)
     assert np.isfinite(held_together(alone, gap)["o0"].cut)
     one = {"o0": alone["o0"]}

@@ -51,7 +51,7 @@ def ready():
 def looked(args, cwd, env):
     """Return the exit code of Snakemake and what it said, from a fork of the process that has it loaded."""
     with tempfile.TemporaryDirectory() as folder:
-        said = {name: os.path.join(folder, name) for name in ("out", "err")}
+        said = {name: f"{folder}/{name}" for name in ("out", "err")}
         ready().stdin.write(json.dumps({"args": args, "cwd": str(cwd), "env": env, **said}) + "\n")
         ready().stdin.flush()
         code = int(ready().stdout.readline())

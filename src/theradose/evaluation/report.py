@@ -28,6 +28,9 @@ TEMPLATE_FILES = ("base.html.j2", "parts.html.j2", "index.html.j2", "card.html.j
 PAGE, CARD = TEMPLATE_FILES[2], TEMPLATE_FILES[3]
 
 
+FIRST_SCORES = 2  # above the first chapter; all of them stand in "What was learned"
+
+
 @dataclass(frozen=True)
 class Section:
     """A chapter of the page: its anchor, its title, and what the template of the same name shows."""
@@ -136,7 +139,7 @@ def key_numbers(study: StudyResults) -> list[tuple[str, str, str]]:
 
 
 def _best_scores(study: StudyResults) -> list[tuple[str, str, str]]:
-    """Return the test score of the chosen predictor of each organ-dose experiment beside its best baseline."""
+    """Return the test score of the chosen predictor of the first organ-dose experiments beside the best baseline."""
     found = []
     for verdict in study.verdicts.values():
         best, baseline = verdict["best"], verdict["best_baseline"]
@@ -154,7 +157,7 @@ def _best_scores(study: StudyResults) -> list[tuple[str, str, str]]:
                     f"{own['n']} test patients; {beside}",
                 )
             )
-    return found
+    return list(dict.fromkeys(found))[:FIRST_SCORES]
 
 
 def settings_line(study: StudyResults) -> list[tuple[str, str]]:

@@ -41,8 +41,9 @@ def _row(study: StudyResults, experiment: ExperimentResults) -> list[Cell]:
     best, baseline, metric = found["best"], found["best_baseline"], found["metric"]
     only = best == baseline
     return [
-        Cell(experiment.title, "", experiment.name), Cell(str(experiment.about.get("system") or DASH)),
-        Cell(METRIC_NAMES.get(metric, metric)), Cell(words(best), "", "no model beats this baseline" if only else ""),
+        Cell(experiment.title, "", f"{experiment.name}: {METRIC_NAMES.get(metric, metric)}"),
+        Cell(str(experiment.about.get("system") or DASH)),
+        Cell(words(best), "", "no model beats this baseline" if only else ""),
         _score(found["test"].get(best)), Cell(words(baseline)), _score(found["test"].get(baseline)),
         Cell(DASH, "muted") if only else _score(found.get("test_minus_best_baseline"), signed=True),
         _smallest(study, experiment.name, best),
@@ -53,7 +54,7 @@ def overview_section(study: StudyResults) -> Sheet | None:
     """Return a line for every experiment that was compared, None when there is none."""
     rows = [_row(study, one) for one in study.experiments if one.name in study.verdicts]
     heads = [
-        Head("Experiment", number=False), Head("System", number=False), Head("Score", number=False),
+        Head("Experiment", number=False), Head("System", number=False),
         Head("Chosen", number=False), Head("On test patients"), Head("Best baseline", number=False),
         Head("On test patients"), Head("Difference"), Head("Smallest possible"),
     ]  # fmt: skip

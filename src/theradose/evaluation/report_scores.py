@@ -272,7 +272,9 @@ def experiment_page(study: StudyResults, experiment: ExperimentResults) -> dict[
     kind, nested = experiment.about["kind"], nested_sheets(experiment.nested, experiment.baselines)
     drawn: list[Picture | None] = [*_dose_pictures(study, experiment)] if kind in DOSE_KINDS else []
     drawn += [_maps_picture(experiment)] if kind == "dose_map" else []
-    risk, pictured = risk_parts(study, experiment, _reference(experiment.predictions))
+    # Only predictions of doses have the columns that a reference is one of.
+    doses = kind in DOSE_KINDS
+    risk, pictured = risk_parts(study, experiment, _reference(experiment.predictions)) if doses else ([], [])
     own = [*nested, *risk, *published_sheets(study, experiment), *uptake_sheets(experiment)]
     return {
         "name": experiment.name, "title": experiment.title, "verdict": verdict_words(study, experiment),
