@@ -67,7 +67,7 @@ def _spill(values: np.ndarray, labels: np.ndarray, rest: np.ndarray, base: float
         box = tuple(slice(max(axis.start - 3, 0), axis.stop + 3) for axis in places[0])
         own, v = labels[box] == VOIS[voi].label, values[box]
         core = ndimage.binary_erosion(own)
-        others = ndimage.binary_dilation(~rest[box] & ~own, np.ones((3, 3, 3)))
+        others = ndimage.binary_dilation(~rest[box] & ~own, np.ones((3, 3, 3), bool))
         shell = ndimage.binary_dilation(own) & rest[box] & body[box] & ~others
         if core.sum() >= FEWEST_INSIDE and v[core].mean() > STANDS_OUT * base:
             around += float((v[shell] - base).sum())

@@ -54,7 +54,8 @@ def run(chosen: Namespace) -> None:
     write_json(chosen.out_metrics, numbers)
     record: dict[str, Any] = {"registered": None, "released": sorted(folders)}
     # Whoever is asked about a new patient knows of no earlier cycle.
-    named = [f"{name}/{best[name]['best']}" for name in chosen.experiments if best[name]["kind"] == "organ_dose"]
+    asked = [str(name) for name in chosen.experiments]
+    named = [f"{name}/{best[name]['best']}" for name in asked if best[name]["kind"] == "organ_dose"]
     usable = [name for name in named if "cycle" not in read_json(folders[name] / MODEL_FILE)["card"]]
     if usable:
         name = usable[0]
