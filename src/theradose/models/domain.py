@@ -15,16 +15,16 @@ from theradose.models.examples import SUV, VOLUME, WEIGHT, OrganExamples
 KEY = (SUV, VOLUME, WEIGHT, "biological.egfr_ml_min")
 MEASURES = ("box", "neighbours", "leverage")
 BOX, KEPT, NEAREST, NAMED, FEWEST, FOLDS, AT_ONCE = (0.05, 0.95), 0.95, 3, 3, 10, 20, 256
-# What is 1 of a measure: what 80 % stay below, as the design keeps of neighbours. With the 95 % of few patients, the
-# largest, no training patient would be beyond any measure, and the cut would know nothing of several together.
-USUAL = 0.80
-MANY = 0.90  # likewise for organs: below the largest of few patients, near the cut of many
-# One in ten ordinary patients may be in doubt for any organ (benchmarks/shifted.py); one in a hundred is left for the
-# quality of the images (models.seen_images).
-TOGETHER = 0.91
 SMALLEST = 1e-3  # a measure that is zero for nearly all in training counts from here
 RIDGE = 1.0  # added to the sums of squares: with more columns than patients no direction gets an infinite leverage
 IQR_OF_NORMAL = 1.349
+# For organs held together. With 95 % of few patients, the largest, as its unit no training patient would be beyond any
+# measure, and a cut would know nothing of several at once: units are what 80 % stay below (the design's share for
+# neighbours), and two spreads beyond a range, which most do not leave (chosen on tier-1 patients, 27 and 165 of them).
+UNITS, RANGE_UNIT, MANY = 0.80, 2.0, 0.90
+# One in ten ordinary patients may be in doubt for any organ (benchmarks/shifted.py); one in a hundred is left for the
+# quality of the images (models.seen_images).
+TOGETHER = 0.91
 PREFIX = "domain."
 
 
@@ -85,7 +85,7 @@ class Domain:
         """Learn from training examples: key inputs they have, `beside` them, `columns`; what never varies is left out.
 
         Key inputs and `beside` are held to their range, and a patient without a key input is never inside. The score of
-        a patient is the largest of three measures, each as a multiple of what 80 % of training patients stay below out
+        a patient is the largest of three measures, each as a multiple of what 95 % of training patients stay below out
         of fold; the cut is its 95 % rank. DataError for fewer than ten patients or when nothing varies.
         """
         wanted = tuple(dict.fromkeys((*KEY, *beside, *columns)))
@@ -99,7 +99,7 @@ class Domain:
         scale = _scale(raw)
         z = _standardised(raw, scale)
         usual = _out_of_fold(z, keys)
-        unit = np.maximum(_upper(usual, USUAL), SMALLEST)
+        unit = np.maximum(_upper(usual), SMALLEST)
         cut = _upper((usual / unit[:, None]).max(axis=0))
         return cls(tuple(names), keys, {**scale, **_learned(z), "unit": unit, "cut": np.array([cut])})
 
@@ -171,21 +171,24 @@ class Domain:
 
 
 def held_together(domains: Mapping[str, Domain], parts: Mapping[str, OrganExamples]) -> dict[str, Domain]:
-    """Return the domains of a patient's organs with cuts raised together, none lowered.
+    """Return the domains of a patient's organs with units and cuts for all of them together.
 
     A patient is in doubt when any organ is, so each organ's 5 % add up. Cuts become one multiple of what 90 % of the
     training patients (`parts`, to which the domains were fitted) stay below in each organ, out of fold: that which 91 %
     stay below in all organs together.
     """
-    scores = pd.concat(
-        [pd.Series(one.score_out_of_fold(parts[organ]), list(parts[organ].patients)) for organ, one in domains.items()],
-        axis="columns",
-        keys=list(domains),
-    ).replace(np.inf, np.nan)  # a gap in a key input is a doubt whatever the cut
-    ninety = {organ: float(_upper(_known(own.to_numpy()), MANY)) for organ, own in scores.items()}
-    multiple = float(_upper(_known((scores / pd.Series(ninety)).max(axis="columns").to_numpy()), TOGETHER))
-    cuts = {organ: np.maximum(one.arrays["cut"], multiple * ninety[organ]) for organ, one in domains.items()}
-    return {organ: replace(one, arrays=one.arrays | {"cut": cuts[organ]}) for organ, one in domains.items()}
+    units, scores = {}, {}
+    for organ, one in domains.items():
+        usual = _out_of_fold(_standardised(one._raw(parts[organ]), one.arrays), one.keys)
+        units[organ] = np.maximum(_upper(usual, UNITS), (RANGE_UNIT, SMALLEST, SMALLEST))
+        scores[organ] = pd.Series((usual / units[organ][:, None]).max(axis=0), list(parts[organ].patients))
+    ninety = {organ: float(_upper(own.to_numpy(), MANY)) for organ, own in scores.items()}
+    worst = pd.concat([own / ninety[organ] for organ, own in scores.items()], axis="columns").max(axis="columns")
+    multiple = float(_upper(worst.to_numpy(), TOGETHER))
+    return {
+        organ: replace(one, arrays=one.arrays | {"unit": units[organ], "cut": np.array([multiple * ninety[organ]])})
+        for organ, one in domains.items()
+    }
 
 
 def _known(values: np.ndarray) -> np.ndarray:
