@@ -23,7 +23,7 @@ CONFIG ?= config/demo.yaml
 SNAKEMAKE = snakemake --configfile $(CONFIG) --cores $(CORES)
 PORT ?= 5000
 
-.PHONY: help demo quick resume test test-all benchmark-uncertainty benchmark-fits benchmark-dose benchmark-features benchmark-training benchmark-learning benchmark-toxicity benchmark-planning benchmark-latency monte-carlo kernels validate lint format ui record pull schema docs workflow-report lock clean env real
+.PHONY: help demo quick resume test test-all benchmark-uncertainty benchmark-fits benchmark-dose benchmark-features benchmark-training benchmark-learning benchmark-toxicity benchmark-planning benchmark-latency benchmark-shifted monte-carlo kernels validate lint format ui record pull schema docs workflow-report lock clean env real
 help:            ## show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 24
 
@@ -80,6 +80,9 @@ benchmark-planning: env ## how often planned activities break limits on fresh pa
 
 benchmark-latency: env ## 130 covariates of the latency beside five quantities and the limit (virtual; a quarter of an hour of one core)
 	python benchmarks/latency.py
+
+benchmark-shifted: env ## whether shifted patients are told from ordinary ones, through images (virtual; a trained study first)
+	python benchmarks/shifted.py results/neuroendocrine-quick
 
 monte-carlo: env ## add the Monte Carlo package (GPL-3) to the environment: dose.engine: monte_carlo, kernels, validate
 	$(PIP) install scripts/monte_carlo

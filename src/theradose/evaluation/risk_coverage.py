@@ -6,7 +6,7 @@ import pandas as pd
 from theradose.evaluation.bootstrap import draws, limits
 
 DOMAIN_SCORE = "domain_score"
-# Everyone, the share that the domain keeps by its cut, and those of the design (a risk-coverage curve down to 80 %).
+# Everyone, what an organ alone would keep by a cut of 95 %, and those of the design (a curve down to 80 %).
 SHARES = (1.0, 0.95, 0.90, 0.80)
 COLUMNS = ("predictor", "voi", "n", "share", "kept", "mape_kept", "mape_dropped", "worse_by", "worse_low", "worse_high")
 
