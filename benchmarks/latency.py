@@ -142,7 +142,7 @@ def judged(draw: Draw, models: Mapping[str, Trained], seed: int) -> pd.DataFrame
     left = censoring(np.exp(draw.examples.log_months[own]), draw.examples.observed[own])
     found = []
     for name, fresh in rows[rows["partition"] == TEST].groupby("predictor", sort=False):
-        values = {metric: one.value for metric, reference, one in scores(fresh, left, seed) if reference == "label"}
+        values = {metric: one.value[0] for metric, _, one in scores(fresh, "label", left, seed)}
         found.append({"predictor": name, **{metric: values[metric] for metric in FIGURES}})
     return pd.DataFrame(found)
 

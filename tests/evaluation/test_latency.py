@@ -4,7 +4,6 @@ import pytest
 
 from theradose.evaluation.latency import (
     DECIDES,
-    DIFFERENCE,
     evaluate,
     horizons,
     metrics_table,
@@ -21,6 +20,7 @@ from theradose.models.predictors import TrainingPlan
 from theradose.models.store import Trained
 from theradose.tables import METRICS, TRUTH_OUTCOME, read_table, write_table
 
+DIFFERENCE = f"{DECIDES}_minus_best_baseline"
 BASELINES, NAMES = ("latency_constant", "latency_mechanistic"), ("latency_constant", "latency_mechanistic", "good")
 
 

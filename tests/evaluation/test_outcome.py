@@ -6,7 +6,7 @@ import pytest
 from scipy.special import expit, logit
 from sklearn.metrics import roc_auc_score
 
-from theradose.evaluation.outcome import DIFFERENCE, evaluate, score_table
+from theradose.evaluation.outcome import DECIDES, evaluate, score_table
 from theradose.experiment_sections import ExperimentSettings
 from theradose.learning_schemas import OUTCOME_PREDICTIONS
 from theradose.models import outcome
@@ -17,6 +17,7 @@ from theradose.models.store import Trained
 from theradose.tables import METRICS, checked, read_table, write_table
 from theradose.truth_schemas import TRUTH_OUTCOME
 
+DIFFERENCE = f"{DECIDES}_minus_best_baseline"
 OUTCOMES = ("kidney_toxicity", "renal_impairment")
 SETTINGS = ExperimentSettings(
     name="toxicity", kind="outcome", title="t", outcomes=OUTCOMES, baselines=("base_rate", "ntcp"),

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -10,9 +11,10 @@ from scipy.special import expit
 
 from theradose.evaluation import outcome as outcome_evaluation
 from theradose.evaluation.bootstrap import limits
-from theradose.evaluation.organ_dose import NOT_IN_A_FOLD, TRAIN, out_of_fold_doses, rows_of, true_doses
+from theradose.evaluation.organ_dose import doses_of, rows_of, true_doses
 from theradose.evaluation.outcome import POSITIVE, planted_chances
 from theradose.evaluation.score_table import ALL, REFERENCES, SELECTION, Scored, score_table, scored
+from theradose.evaluation.sides import cells, sides
 from theradose.experiment_sections import ExperimentSettings
 from theradose.learning_schemas import OUTCOME_PREDICTIONS
 from theradose.models.examples import OrganExamples
@@ -20,7 +22,6 @@ from theradose.models.examples import subset as organ_subset
 from theradose.models.multitask import ALL as PART
 from theradose.models.multitask import rate_name, residuals_of
 from theradose.models.multitask_baselines import DOSES, OUTCOMES, MultiTask
-from theradose.models.organ_dose import natural
 from theradose.models.patch_examples import PatchExamples, subset
 from theradose.models.store import Trained
 from theradose.tables import METRICS, PREDICTIONS, write_table
@@ -49,15 +50,6 @@ def with_head(models: Mapping[str, Trained], head: str) -> dict[str, Trained]:
     return found
 
 
-def two_sides(examples: PatchExamples, model: Trained) -> list[tuple[bool, PatchExamples, np.ndarray]]:
-    """Return (out of fold or not, patients, what the model says of them) of training patients, then of all others."""
-    everyone = list(zip(examples.patients, examples.partitions, strict=True))
-    inside = subset(examples, [patient for patient, where in everyone if where == TRAIN])
-    outside = subset(examples, [patient for patient, where in everyone if where != TRAIN])
-    sides = [(True, inside, model.out_of_fold[PART])]
-    return sides + ([(False, outside, model.predictors[PART].predict(outside))] if len(outside) else [])
-
-
 def known(part: OrganExamples, log_dose: np.ndarray) -> tuple[OrganExamples, np.ndarray]:
     """Return the patients of an organ whose dose is predicted, and the log doses; a model may not have met an organ."""
     usable = np.isfinite(log_dose)
@@ -75,15 +67,13 @@ def dose_rows(
     """Return the doses (schema PREDICTIONS) of every model that has them, patient and organ, with intervals."""
     tables = []
     for name, model in with_head(models, DOSES).items():
-        for out_of_fold, side, said in two_sides(examples, model):
-            for number, (organ, everyone) in enumerate(side.organs.items()):
-                part, log_dose = known(everyone, said[side.place(organ), number])
+        for side in sides(examples, model, PART, subset):
+            for number, (organ, everyone) in enumerate(side.examples.organs.items()):
+                part, log_dose = known(everyone, side.said[side.examples.place(organ), number])
                 if not len(part):
                     continue
-                if out_of_fold:
-                    doses = out_of_fold_doses(log_dose, part.log_dose, settings.interval)
-                else:
-                    doses = natural(log_dose, model.calibration[PART][residuals_of(organ)], settings.interval)
+                residuals = model.calibration[PART][residuals_of(organ)]
+                doses = doses_of(log_dose, side.own(part.log_dose), residuals, settings.interval)
                 tables.append(rows_of(name, part, doses, folds=folds, truth=truth))
     return pd.concat(tables, ignore_index=True)
 
@@ -101,17 +91,16 @@ def outcome_rows(
     """
     tables = []
     for name, model in with_head(models, OUTCOMES).items():
-        for _, side, said in two_sides(examples, model):
-            for number, outcome in enumerate(examples.outcomes):
-                probability = expit(said[:, len(examples.organs) + number])
-                cells = {
-                    "predictor": name, "patient": list(side.patients), "outcome": outcome,
-                    "partition": list(side.partitions), "fold": [folds.get(p, NOT_IN_A_FOLD) for p in side.patients],
-                    "probability": probability, "observed": side.events[:, number],
-                    "truth_probability": [truth.get((p, outcome), np.nan) for p in side.patients],
-                    POSITIVE: 1.0 * (probability >= float(model.calibration[PART][rate_name(outcome)][0])),
-                }  # fmt: skip
-                tables.append(pd.DataFrame(cells))
+        for side, (number, outcome) in product(sides(examples, model, PART, subset), enumerate(examples.outcomes)):
+            patients, log_odds = side.examples.patients, side.said[:, len(examples.organs) + number]
+            probability = expit(log_odds)
+            columns = {
+                **cells(name, side.examples, folds), "outcome": outcome, "probability": probability,
+                "observed": side.examples.events[:, number],
+                "truth_probability": [truth.get((patient, outcome), np.nan) for patient in patients],
+                POSITIVE: 1.0 * (probability >= float(model.calibration[PART][rate_name(outcome)][0])),
+            }  # fmt: skip
+            tables.append(pd.DataFrame(columns))
     return pd.concat(tables, ignore_index=True)
 
 

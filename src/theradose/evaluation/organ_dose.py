@@ -9,6 +9,7 @@ import pandas as pd
 from theradose.evaluation.leakage_audit import audit_models
 from theradose.evaluation.risk_coverage import DOMAIN_SCORE
 from theradose.evaluation.score_table import score_table
+from theradose.evaluation.sides import TRAIN, cells, sides
 from theradose.evaluation.uptake_scaling import uptake_scaling
 from theradose.experiment_sections import ExperimentSettings
 from theradose.learning_schemas import UPTAKE_SCALING
@@ -20,8 +21,6 @@ from theradose.models.store import Trained
 from theradose.tables import AUDIT, METRICS, PREDICTIONS, read_table, write_table
 from theradose.truth_schemas import TRUTH_VOI
 from theradose.vocabulary import organ_of
-
-TRAIN, NOT_IN_A_FOLD = "train", -1
 
 
 def true_doses(truth: Path, cycle: int = 1) -> dict[tuple[str, str], float]:
@@ -56,6 +55,11 @@ def out_of_fold_doses(log_dose: np.ndarray, observed: np.ndarray, level: float) 
     return Doses(**parts)
 
 
+def doses_of(log_dose: np.ndarray, observed: np.ndarray | None, residuals: np.ndarray, level: float) -> Doses:
+    """Return doses with intervals from `residuals` of training patients, or from their own where `observed`."""
+    return natural(log_dose, residuals, level) if observed is None else out_of_fold_doses(log_dose, observed, level)
+
+
 def rows_of(
     predictor: str,
     examples: OrganExamples,
@@ -67,11 +71,8 @@ def rows_of(
     """Return the rows of the prediction table for one predictor, organ and partition."""
     return pd.DataFrame(
         {
-            "predictor": predictor,
-            "patient": list(examples.patients),
+            **cells(predictor, examples, folds),
             "voi": examples.organ,
-            "partition": list(examples.partitions),
-            "fold": [folds.get(p, NOT_IN_A_FOLD) for p in examples.patients],
             "predicted_gy_per_gbq": doses.point,
             "median_gy_per_gbq": doses.median,
             "low_gy_per_gbq": doses.low,
@@ -114,17 +115,10 @@ def predict_all(
     tables = []
     for name, model in models.items():
         for organ, examples in parts.items():
-            partition = np.array(examples.partitions)
-            inside = subset(
-                examples, [p for p, where in zip(examples.patients, partition, strict=True) if where == TRAIN]
-            )
-            outside = subset(examples, [p for p in examples.patients if p not in set(inside.patients)])
-            own = out_of_fold_doses(model.out_of_fold[organ], inside.log_dose, settings.interval)
-            tables.append(rows_of(name, inside, own, folds=folds, truth=truth))
-            if len(outside):
-                log_dose = model.predictors[organ].predict(outside)
-                doses = natural(log_dose, model.calibration[organ][RESIDUALS], settings.interval)
-                tables.append(rows_of(name, outside, doses, folds=folds, truth=truth))
+            residuals = model.calibration[organ][RESIDUALS]
+            for side in sides(examples, model, organ, subset):
+                doses = doses_of(side.said, side.own(side.examples.log_dose), residuals, settings.interval)
+                tables.append(rows_of(name, side.examples, doses, folds=folds, truth=truth))
     return pd.concat(tables, ignore_index=True)
 
 

@@ -1,15 +1,16 @@
 """Judge predictions of events on patients not learned from: the test partition, and training patients out of fold."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 from scipy.special import expit
 
-from theradose.evaluation.bootstrap import draws, limits, quiet, resampled
+from theradose.evaluation.bootstrap import draws, quiet, resampled
 from theradose.evaluation.classification import METRICS as SCORES
-from theradose.evaluation.score_table import ALL, Scored, best_of, cube
+from theradose.evaluation.score_table import Scored, compared, cube, in_order, with_mean
+from theradose.evaluation.sides import cells, sides
 from theradose.experiment_sections import ExperimentSettings
 from theradose.learning_schemas import OUTCOME_PREDICTIONS
 from theradose.models.outcome import RATE
@@ -19,14 +20,11 @@ from theradose.tables import METRICS, read_table, write_table
 from theradose.truth_schemas import TRUTH_OUTCOME
 from theradose.vocabulary import OUTCOME_EVENTS, RENAL_IMPAIRMENT
 
-TRAIN, NOT_IN_A_FOLD = "train", -1
 DECIDES = "log_loss"
-DIFFERENCE = f"{DECIDES}_minus_best_baseline"
 REFERENCES = {"label": "observed", "truth": "truth_probability"}
 EVENTS, POSITIVE = "events", "positive"
 # What the planted truth calls the outcomes.
 PLANTED = {**{name: name for name in OUTCOME_EVENTS}, RENAL_IMPAIRMENT: "impairment"}
-Key = tuple[str, str, str]
 
 
 def planted_chances(truth: Path) -> dict[tuple[str, str], float]:
@@ -49,11 +47,8 @@ def rows_of(
     probability = expit(log_odds)
     return pd.DataFrame(
         {
-            "predictor": predictor,
-            "patient": list(examples.patients),
+            **cells(predictor, examples, folds),
             "outcome": examples.outcome,
-            "partition": list(examples.partitions),
-            "fold": [folds.get(p, NOT_IN_A_FOLD) for p in examples.patients],
             "probability": probability,
             "observed": examples.observed,
             "truth_probability": [truth.get((p, examples.outcome), np.nan) for p in examples.patients],
@@ -74,17 +69,9 @@ def predict_all(
     for name, model in models.items():
         for outcome, examples in parts.items():
             threshold = float(model.calibration[outcome][RATE][0])
-            apart = [p for p, where in zip(examples.patients, examples.partitions, strict=True) if where != TRAIN]
-            inside, outside = subset(examples, set(examples.patients) - set(apart)), subset(examples, apart)
-            said = [(inside, model.out_of_fold[outcome])]
-            said += [(outside, model.predictors[outcome].predict(outside))] if len(outside) else []
-            tables += [rows_of(name, own, x, threshold=threshold, folds=folds, truth=truth) for own, x in said]
+            for side in sides(examples, model, outcome, subset):
+                tables.append(rows_of(name, side.examples, side.said, threshold=threshold, folds=folds, truth=truth))
     return pd.concat(tables, ignore_index=True)
-
-
-def _with_mean(scores: np.ndarray) -> np.ndarray:
-    """Return scores (outcomes, ...) with the mean over outcomes that have one behind them."""
-    return np.concatenate([scores, quiet(lambda x: np.nanmean(x, axis=0), scores)[None]])
 
 
 def scored(name: str, rows: pd.DataFrame, reference: str, *, outcomes: Sequence[str], seed: int) -> Scored:
@@ -98,30 +85,19 @@ def scored(name: str, rows: pd.DataFrame, reference: str, *, outcomes: Sequence[
     samples = resampled(metric.score, (said, wanted), draws(len(patients), seed))
     there = np.isfinite(said) & np.isfinite(wanted)
     counts = np.append(there.sum(axis=1), there.any(axis=0).sum())
-    return Scored(_with_mean(quiet(metric.score, said, wanted)), _with_mean(samples), counts)
+    return Scored(with_mean(quiet(metric.score, said, wanted)), with_mean(samples), counts)
 
 
-def _records(found: Scored, outcomes: Sequence[str], base: Mapping[str, str], metric: str) -> list[dict[str, object]]:
-    """Return the rows of one score: each outcome, and their mean."""
-    records = []
-    for k, outcome in enumerate([*outcomes, ALL]):
-        low, high = limits(found.samples[k])
-        record = {"voi": outcome, "metric": metric, "unit": "1", "value": float(found.value[k])}
-        records.append({**base, **record, "low": low, "high": high, "n": int(found.counts[k])})
-    return records
-
-
-def _events(
-    rows: pd.DataFrame, column: str, outcomes: Sequence[str], base: Mapping[str, str]
-) -> list[dict[str, object]]:
+def events(predictions: pd.DataFrame, experiment: str) -> list[dict[str, object]]:
     """Return how many events stand behind the scores of each outcome: with few of them no interval can be trusted."""
-    bare = {"metric": EVENTS, "unit": "1", "low": np.nan, "high": np.nan}
-    known = {outcome: rows.loc[rows["outcome"] == outcome, column].dropna() for outcome in outcomes}
-    return [
-        {**base, **bare, "voi": outcome, "value": float(own.sum()), "n": len(own)}
-        for outcome, own in known.items()
-        if len(own)
-    ]
+    records: list[dict[str, object]] = []
+    for (predictor, partition, outcome), rows in predictions.groupby(["predictor", "partition", "outcome"], sort=True):
+        base = {"experiment": experiment, "predictor": predictor, "partition": partition, "voi": outcome}
+        for reference, column in REFERENCES.items():
+            known = rows[column].dropna()
+            cells = {"reference": reference, "metric": EVENTS, "unit": "1", "low": np.nan, "high": np.nan}
+            records += [{**base, **cells, "value": float(known.sum()), "n": len(known)}] if len(known) else []
+    return records
 
 
 def score_table(
@@ -135,32 +111,23 @@ def score_table(
 ) -> pd.DataFrame:
     """Return the scores (schema METRICS) of predictions (schema OUTCOME_PREDICTIONS with `positive`).
 
-    Every predictor, partition and reference that is there; `all` is the mean over outcomes. The rows `{DIFFERENCE}`
-    give a predictor's log loss less that of the best baseline (chosen out of fold), resampled in pairs.
+    As `score_table.compared` gives them, by log loss; `all` is the mean over outcomes. Events are counted beside them.
     """
-    records: list[dict[str, object]] = []
-    decisive: dict[Key, Scored] = {}
-    for key, rows in predictions.assign(voi=predictions["outcome"]).groupby(["predictor", "partition"], sort=True):
-        predictor, partition = (str(part) for part in key)
-        for reference, column in REFERENCES.items():
-            if rows[column].isna().all():
-                continue
-            base = {"experiment": experiment, "predictor": predictor, "reference": reference, "partition": partition}
-            for name in SCORES:
-                found = scored(name, rows, reference, outcomes=outcomes, seed=seed)
-                records += _records(found, outcomes, base, name)
-                if name == DECIDES:
-                    decisive[predictor, partition, reference] = found
-            records += _events(rows, column, outcomes, base)
-    standard = best_of(pd.DataFrame(records), baselines, DECIDES)
-    for (predictor, partition, reference), own in decisive.items():
-        other = decisive[standard, partition, reference]
-        apart = Scored(own.value - other.value, own.samples - other.samples, own.counts)
-        base = {"experiment": experiment, "predictor": predictor, "reference": reference, "partition": partition}
-        records += _records(apart, outcomes, base, DIFFERENCE)
-    order = {name: place for place, name in enumerate(predictors)}
-    table = pd.DataFrame(records)
-    return table.sort_values("predictor", key=lambda names: names.map(order), kind="stable", ignore_index=True)
+
+    def scores_of(rows: pd.DataFrame, reference: str) -> Iterator[tuple[str, str, Scored]]:
+        for name in SCORES:
+            yield name, "1", scored(name, rows, reference, outcomes=outcomes, seed=seed)
+
+    records = compared(
+        predictions.assign(voi=predictions["outcome"]),
+        scores_of,
+        references=REFERENCES,
+        vois=outcomes,
+        experiment=experiment,
+        baselines=baselines,
+        decides=DECIDES,
+    )
+    return in_order([*records, *events(predictions, experiment)], predictors)
 
 
 def evaluate(

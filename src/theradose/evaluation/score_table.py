@@ -1,6 +1,6 @@
 """From predictions to the table of scores: per organ and over all, against label and truth, with 95 % limits."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -41,6 +41,9 @@ class Scored:
     value: np.ndarray
     samples: np.ndarray
     counts: np.ndarray
+
+
+ScoresOf = Callable[[pd.DataFrame, str], Iterable[tuple[str, str, Scored]]]
 
 
 def cube(rows: pd.DataFrame, column: str, organs: Sequence[str], patients: Sequence[str]) -> np.ndarray:
@@ -97,6 +100,48 @@ def best_of(table: pd.DataFrame, names: Sequence[str], metric: str = SELECTION) 
     return min(names, key=lambda name: (scores[name], names.index(name)))
 
 
+def in_order(records: list[dict[str, object]], predictors: Sequence[str]) -> pd.DataFrame:
+    """Return rows of scores as a table, the predictors in a given order."""
+    order = {name: place for place, name in enumerate(predictors)}
+    table = pd.DataFrame(records)
+    return table.sort_values("predictor", key=lambda names: names.map(order), kind="stable", ignore_index=True)
+
+
+def compared(
+    predictions: pd.DataFrame,
+    scores_of: ScoresOf,
+    *,
+    references: Mapping[str, str],
+    vois: Sequence[str],
+    experiment: str,
+    baselines: Sequence[str],
+    decides: str = SELECTION,
+) -> list[dict[str, object]]:
+    """Return rows (schema METRICS) of every predictor, partition and reference that is there.
+
+    `scores_of(rows of one predictor and partition, reference)` yields (metric, unit, score); `references` names the
+    column of each reference. Behind them stand rows `<decides>_minus_best_baseline`: the deciding score less that of
+    the best baseline (chosen out of fold), resampled in pairs.
+    """
+    records: list[dict[str, object]] = []
+    deciding: dict[tuple[str, str, str], tuple[Scored, str]] = {}
+    for key, rows in predictions.groupby(["predictor", "partition"], sort=True):
+        predictor, partition = (str(part) for part in key)
+        for reference in [name for name, column in references.items() if rows[column].notna().any()]:
+            base = {"experiment": experiment, "predictor": predictor, "reference": reference, "partition": partition}
+            for metric, unit, found in scores_of(rows, reference):
+                records += score_rows(found, vois, base, metric, unit)
+                if metric == decides:
+                    deciding[predictor, partition, reference] = (found, unit)
+    standard = best_of(pd.DataFrame(records), baselines, decides)
+    for (predictor, partition, reference), (own, unit) in deciding.items():
+        other, _ = deciding[standard, partition, reference]
+        apart = Scored(own.value - other.value, own.samples - other.samples, own.counts)
+        base = {"experiment": experiment, "predictor": predictor, "reference": reference, "partition": partition}
+        records += score_rows(apart, vois, base, f"{decides}_minus_best_baseline", unit)
+    return records
+
+
 def score_table(
     predictions: pd.DataFrame,
     *,
@@ -108,29 +153,14 @@ def score_table(
 ) -> pd.DataFrame:
     """Return the scores (schema METRICS) of predictions (schema PREDICTIONS with `median_gy_per_gbq`).
 
-    Every predictor, partition and reference that is there; `all` is the mean over organs. The rows `{DIFFERENCE}` give
-    a predictor's MAPE less that of the best baseline (chosen out of fold), resampled in pairs.
+    As `compared` gives them, by MAPE; `all` is the mean over organs.
     """
-    records: list[dict[str, object]] = []
-    mape: dict[tuple[str, str, str], Scored] = {}
-    groups = predictions.groupby(["predictor", "partition"], sort=True)
-    for key, rows in groups:
-        predictor, partition = (str(part) for part in key)
-        for reference, column in REFERENCES.items():
-            if rows[column].isna().all():
-                continue
-            base = {"experiment": experiment, "predictor": predictor, "reference": reference, "partition": partition}
-            for name, (unit, _, _) in SCORES.items():
-                found = scored(name, rows, reference, organs=organs, seed=seed)
-                records += score_rows(found, organs, base, name, unit)
-                if name == SELECTION:
-                    mape[predictor, partition, reference] = found
-    standard = best_of(pd.DataFrame(records), baselines)
-    for (predictor, partition, reference), own in mape.items():
-        other = mape[standard, partition, reference]
-        apart = Scored(own.value - other.value, own.samples - other.samples, own.counts)
-        base = {"experiment": experiment, "predictor": predictor, "reference": reference, "partition": partition}
-        records += score_rows(apart, organs, base, DIFFERENCE, "%")
-    order = {name: place for place, name in enumerate(predictors)}
-    table = pd.DataFrame(records)
-    return table.sort_values("predictor", key=lambda names: names.map(order), kind="stable", ignore_index=True)
+
+    def scores_of(rows: pd.DataFrame, reference: str) -> Iterator[tuple[str, str, Scored]]:
+        for name, (unit, _, _) in SCORES.items():
+            yield name, unit, scored(name, rows, reference, organs=organs, seed=seed)
+
+    records = compared(
+        predictions, scores_of, references=REFERENCES, vois=organs, experiment=experiment, baselines=baselines
+    )
+    return in_order(records, predictors)

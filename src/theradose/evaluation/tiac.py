@@ -1,10 +1,10 @@
 """Judge models of TIACs: with the study's radionuclide, translated to others, and what a TIAC alone would have cost."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -20,11 +20,12 @@ from theradose.evaluation.metrics import (
     mean_absolute_percentage_error,
     mean_error,
 )
-from theradose.evaluation.organ_dose import NOT_IN_A_FOLD, TRAIN, organ_or_voi, out_of_fold_doses
-from theradose.evaluation.score_table import DIFFERENCE, SELECTION, Scored, best_of, cube, score_rows, with_mean
+from theradose.evaluation.organ_dose import doses_of, organ_or_voi
+from theradose.evaluation.score_table import SELECTION, Scored, compared, cube, in_order, with_mean
+from theradose.evaluation.sides import cells, sides
 from theradose.experiment_sections import ExperimentSettings
 from theradose.learning_schemas import TIAC_PREDICTIONS
-from theradose.models.organ_dose import Doses, natural
+from theradose.models.organ_dose import Doses
 from theradose.models.store import Trained
 from theradose.models.tiac import residuals_of
 from theradose.models.tiac_examples import TiacExamples, log_tiac, nuclides_for, subset, t_eff_of
@@ -127,8 +128,7 @@ def rows_of(
     label_t_eff_h = 1.0 / (1.0 / examples.t_bio_h + 1.0 / nuclide(radionuclide).half_life_h)
     return pd.DataFrame(
         {
-            "predictor": predictor, "patient": list(examples.patients), "voi": organ,
-            "partition": list(examples.partitions), "fold": [folds.get(p, NOT_IN_A_FOLD) for p in examples.patients],
+            **cells(predictor, examples, folds), "voi": organ,
             "radionuclide": radionuclide, POINT: tiac.point, "median_tiac_h": tiac.median, LOW: tiac.low,
             HIGH: tiac.high, T_EFF: t_eff_h, "label_tiac_h": examples.label_tiac_h[radionuclide],
             "label_t_eff_h": label_t_eff_h, "truth_tiac_h": [one[0] for one in planted],
@@ -149,22 +149,13 @@ def predict_all(
     tables = []
     for name, model in models.items():
         for organ, examples in parts.items():
-            everyone = list(zip(examples.patients, examples.partitions, strict=True))
-            inside = subset(examples, [p for p, where in everyone if where == TRAIN])
-            outside = subset(examples, [p for p, where in everyone if where != TRAIN])
-            own = model.out_of_fold[organ]
-            final = model.predictors[organ].predict(outside) if len(outside) else np.zeros((0, 2))
-            for other in nuclides_for(examples.radionuclide, JUDGED):
-                half_life_h = nuclide(other).half_life_h
-                shared: dict[str, Any] = {"radionuclide": other, "folds": folds, "truth": truth}
-                said = out_of_fold_doses(
-                    log_tiac(own, half_life_h), np.log(inside.label_tiac_h[other]), settings.interval
-                )
-                tables.append(rows_of(name, inside, (said, t_eff_of(own, half_life_h)), **shared))
-                if len(outside):
-                    residuals = model.calibration[organ][residuals_of(other)]
-                    said = natural(log_tiac(final, half_life_h), residuals, settings.interval)
-                    tables.append(rows_of(name, outside, (said, t_eff_of(final, half_life_h)), **shared))
+            judged = nuclides_for(examples.radionuclide, JUDGED)
+            for other, side in product(judged, sides(examples, model, organ, subset)):
+                half_life_h, labels = nuclide(other).half_life_h, np.log(side.examples.label_tiac_h[other])
+                residuals = model.calibration[organ][residuals_of(other)]
+                tiac = doses_of(log_tiac(side.said, half_life_h), side.own(labels), residuals, settings.interval)
+                said = (tiac, t_eff_of(side.said, half_life_h))
+                tables.append(rows_of(name, side.examples, said, radionuclide=other, folds=folds, truth=truth))
     return pd.concat(tables, ignore_index=True)
 
 
@@ -194,29 +185,22 @@ def scored(rows: pd.DataFrame, asked: Asked, reference: str, *, organs: Sequence
 def metrics_table(predictions: pd.DataFrame, *, settings: ExperimentSettings, study: str, seed: int) -> pd.DataFrame:
     """Return the scores (schema METRICS) of predictions (schema TIAC_PREDICTIONS), with 95 % limits.
 
-    `all` is the mean over organs. The rows `mape_minus_best_baseline` compare, patient by patient, with the baseline
-    of the lowest out-of-fold MAPE.
+    As `score_table.compared` gives them, by MAPE; `all` is the mean over organs.
     """
-    records: list[dict[str, object]] = []
-    deciding: dict[tuple[str, str, str], Scored] = {}
-    rows_by = with_naive(predictions, study).groupby(["predictor", "partition"], sort=True)
-    for (predictor, partition), rows in rows_by:
-        for reference in [r for r, (column, _) in REFERENCES.items() if rows[column].notna().any()]:
-            base = {"predictor": str(predictor), "reference": reference, "partition": str(partition)}
-            for name, asked in asked_of(study).items():
-                found = scored(rows, asked, reference, organs=settings.organs, seed=seed)
-                records += score_rows(found, settings.organs, base, name, asked.unit)
-                if name == SELECTION:
-                    deciding[str(predictor), str(partition), reference] = found
-    standard = best_of(pd.DataFrame(records), settings.baselines)
-    for (predictor, partition, reference), own in deciding.items():
-        other = deciding[standard, partition, reference]
-        apart = Scored(own.value - other.value, own.samples - other.samples, own.counts)
-        base = {"predictor": predictor, "reference": reference, "partition": partition}
-        records += score_rows(apart, settings.organs, base, DIFFERENCE, "%")
-    order = {name: place for place, name in enumerate(settings.all_predictors)}
-    table = pd.DataFrame(records).assign(experiment=settings.name)
-    return table.sort_values("predictor", key=lambda names: names.map(order), kind="stable", ignore_index=True)
+
+    def scores_of(rows: pd.DataFrame, reference: str) -> Iterator[tuple[str, str, Scored]]:
+        for name, asked in asked_of(study).items():
+            yield name, asked.unit, scored(rows, asked, reference, organs=settings.organs, seed=seed)
+
+    records = compared(
+        with_naive(predictions, study),
+        scores_of,
+        references={reference: tiac for reference, (tiac, _) in REFERENCES.items()},
+        vois=settings.organs,
+        experiment=settings.name,
+        baselines=settings.baselines,
+    )
+    return in_order(records, settings.all_predictors)
 
 
 def evaluate(
