@@ -29,11 +29,15 @@ def trained():
 def test_training_patients_are_judged_out_of_fold_and_all_others_by_the_final_model():
     people = People(("a", "long", "b", "longest"), ("train", "test", "train", "validation"))
     inside, outside = sides(people, trained(), "kidneys", keep)
-    assert inside.out_of_fold and inside.examples.patients == ("a", "b") and inside.said.tolist() == [0.1, 0.3]
-    assert not outside.out_of_fold and outside.examples.patients == ("long", "longest")
+    assert inside.out_of_fold
+    assert inside.examples.patients == ("a", "b")
+    assert inside.said.tolist() == [0.1, 0.3]
+    assert not outside.out_of_fold
+    assert outside.examples.patients == ("long", "longest")
     assert outside.said.tolist() == [4.0, 7.0]
     labels = np.ones(2)
-    assert inside.own(labels) is labels and outside.own(labels) is None
+    assert inside.own(labels) is labels
+    assert outside.own(labels) is None
 
 
 def test_a_final_model_is_not_asked_when_everybody_trains():

@@ -4,18 +4,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
-from sklearn.base import clone
-from sklearn.exceptions import NotFittedError
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from theradose.errors import DataError
 from theradose.features.selection import (
     DistinctColumns,
-    StableColumns,
     UsableColumns,
     most_relevant,
     rank_correlation,
-    selection,
     unit_ranks,
     unstable_columns,
 )
@@ -87,25 +83,6 @@ def test_most_relevant_takes_the_strongest():
     X, y = table()
     X = X[["noise", "copy", "good"]]
     assert "noise" not in most_relevant(2).fit(X, y).get_feature_names_out()
-
-
-def test_stable_columns_go_by_name():
-    X, y = table()
-    assert list(StableColumns(("good", "noise", "gone")).fit(X, y).get_feature_names_out()) == ["noise", "good"]
-    with pytest.raises(DataError, match="by name"):
-        StableColumns(("good",)).fit(X.to_numpy())
-
-
-def test_the_whole_chain_fills_gaps_and_can_be_cloned():
-    X, y = table()
-    chain = clone(selection(stable=[*X.columns], relevance=2)).fit(X, y)
-    out = chain.transform(X)
-    assert out.shape == (40, 2)
-    assert np.isfinite(out).all()
-    assert {"good", "copy"} & set(chain.get_feature_names_out())
-    assert len(chain[:-1].get_feature_names_out()) == 3  # noise, half, one of the two alike
-    with pytest.raises(NotFittedError):
-        selection().transform(X)
 
 
 def test_unstable_columns_by_hand():

@@ -7,14 +7,14 @@ What this cannot find: a column that is itself a copy of the label. The manifest
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from scipy import stats
-from sklearn.base import BaseEstimator, TransformerMixin, clone
+from sklearn.base import clone
 
-from theradose.errors import DataError, LeakageError
+from theradose.errors import DataError
 from theradose.experiment_sections import ExperimentSettings
 from theradose.models.examples import OrganExamples, subset
 from theradose.models.folds import Folds, out_of_fold
@@ -131,35 +131,6 @@ def _p_leak(null: np.ndarray) -> float:
     if gain.std() < ROUNDING:
         return float(gain.mean() < ROUNDING)
     return float(stats.ttest_1samp(gain, 0.0, alternative="greater").pvalue)
-
-
-class Guarded(TransformerMixin, BaseEstimator):
-    """A transformer that refuses to meet again, as new, a patient it was fitted on; tables carry patients as index.
-
-    A pipeline calls `fit_transform` on those it learns from and `transform` on the others. A step that was fitted
-    beforehand on everyone, and rides along in a pipeline, is found by this.
-    """
-
-    def __init__(self, transformer: Any) -> None:
-        self.transformer = transformer
-
-    def fit(self, X: pd.DataFrame, y: np.ndarray | None = None) -> Self:
-        """Fit a copy of the transformer and remember whom it saw."""
-        self.fitted_ = clone(self.transformer).fit(X, y)
-        self.seen_ = frozenset(X.index)
-        return self
-
-    def fit_transform(self, X: pd.DataFrame, y: np.ndarray | None = None, **params: Any) -> Any:
-        """Fit, and return what the transformer makes of the patients it learned from."""
-        del params
-        return self.fit(X, y).fitted_.transform(X)
-
-    def transform(self, X: pd.DataFrame) -> Any:
-        """Return what the transformer makes of new patients; LeakageError when it was fitted on one of them."""
-        known = sorted(self.seen_ & set(X.index))
-        if known:
-            raise LeakageError("a fitted step meets a patient it has seen", got=known[:5], expected="none")
-        return self.fitted_.transform(X)
 
 
 def _folds_of(examples: OrganExamples, folds: Mapping[str, int], n_folds: int) -> tuple[Folds, Places]:

@@ -3,7 +3,6 @@
 Every step follows scikit-learn and is fitted inside every fold: chosen on all patients, noise looks like signal.
 """
 
-from collections.abc import Collection
 from typing import Self
 
 import numpy as np
@@ -11,8 +10,6 @@ import pandas as pd
 from scipy.stats import rankdata
 from sklearn.base import BaseEstimator
 from sklearn.feature_selection import SelectKBest, SelectorMixin
-from sklearn.impute import SimpleImputer
-from sklearn.pipeline import Pipeline
 from sklearn.utils import Tags
 from sklearn.utils.validation import check_is_fitted, validate_data
 
@@ -51,23 +48,6 @@ class _Selector(SelectorMixin, BaseEstimator):
     def _get_support_mask(self) -> np.ndarray:
         check_is_fitted(self)
         return np.asarray(self.kept_)
-
-
-class StableColumns(_Selector):
-    """Keep the columns named in `stable`: those that a test-retest study, which knows no target, found repeatable."""
-
-    def __init__(self, stable: Collection[str] = ()) -> None:
-        self.stable = stable
-
-    def fit(self, X: pd.DataFrame, y: np.ndarray | None = None) -> Self:
-        """Look up the names of X (n, p); DataError when its columns have none."""
-        del y
-        validate_data(self, X, ensure_all_finite=False, dtype=None)
-        names = getattr(self, "feature_names_in_", None)
-        if names is None:
-            raise DataError("stable columns are chosen by name", got="an array", expected="a table", code="THR-421")
-        self.kept_ = np.isin(names.astype(str), [*self.stable])
-        return self
 
 
 class UsableColumns(_Selector):
@@ -126,23 +106,3 @@ def unstable_columns(stability: pd.DataFrame, bound: float) -> frozenset[str]:
 def most_relevant(k: int) -> SelectKBest:
     """Return the unfitted step that keeps the k columns with the highest |Spearman's rho| with the target."""
     return SelectKBest(rank_correlation, k=k)
-
-
-def selection(
-    *, stable: Collection[str] | None = None, redundancy: float = REDUNDANT_ABOVE, relevance: int = 20
-) -> Pipeline:
-    """Return the unfitted chain: stable columns, usable ones, medians into gaps, no two alike, the most relevant.
-
-    `stable` names columns of a table (None: all pass); `redundancy` bounds |rho| of two columns; at most `relevance`
-    stay.
-    """
-    first = [] if stable is None else [("stable", StableColumns(stable))]
-    return Pipeline(
-        [
-            *first,
-            ("usable", UsableColumns()),
-            ("impute", SimpleImputer(strategy="median")),
-            ("distinct", DistinctColumns(redundancy)),
-            ("relevant", most_relevant(relevance)),
-        ]
-    )
