@@ -1,17 +1,10 @@
 """The functions of benchmarks/dose_map_literal.py on a small cohort and two epochs."""
 
-import importlib.util
-from pathlib import Path
-
+import dose_map_literal as benchmark
 import numpy as np
 import pytest
 
 from theradose.models.predictors import TrainingPlan
-
-FILE = Path(__file__).resolve().parents[2] / "benchmarks" / "dose_map_literal.py"
-spec = importlib.util.spec_from_file_location("benchmark_of_literal_maps", FILE)
-benchmark = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(benchmark)
 
 
 def test_every_form_and_seed_is_judged_beside_zero_and_physics(image_cohort):

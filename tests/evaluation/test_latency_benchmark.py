@@ -1,30 +1,15 @@
 """The functions of benchmarks/latency.py on few patients."""
 
-import importlib
-import sys
-from pathlib import Path
-
+import latency as benchmark
 import numpy as np
 import pandas as pd
 import pytest
 
 from theradose.models.latency_predictors import MECHANISTIC, ConstantLatency, MechanisticLatency
 
-FOLDER = Path(__file__).resolve().parents[2] / "benchmarks"
-
 
 @pytest.fixture(scope="module")
-def benchmark():
-    """Return the module, which takes functions from the one beside it."""
-    sys.path.insert(0, str(FOLDER))
-    try:
-        return importlib.import_module("latency")
-    finally:
-        sys.path.remove(str(FOLDER))
-
-
-@pytest.fixture(scope="module")
-def draw(benchmark):
+def draw():
     return benchmark.draw_of(3, 60, 200)
 
 
@@ -40,7 +25,7 @@ def table(**brier):
     return pd.DataFrame(rows)
 
 
-def test_a_draw_has_130_columns_and_tells_nothing_of_the_outcome(benchmark, draw):
+def test_a_draw_has_130_columns_and_tells_nothing_of_the_outcome(draw):
     examples = draw.examples
     assert examples.covariates.shape == (260, benchmark.COLUMNS)
     assert set(MECHANISTIC) <= set(examples.covariates)
@@ -53,19 +38,19 @@ def test_a_draw_has_130_columns_and_tells_nothing_of_the_outcome(benchmark, draw
     assert examples.partitions.count("train") == 60
 
 
-def test_the_doses_of_those_learned_from_hang_on_no_fresh_patient(benchmark, draw):
+def test_the_doses_of_those_learned_from_hang_on_no_fresh_patient(draw):
     fewer = benchmark.draw_of(3, 60, 50).examples.covariates.iloc[:60]
     names = [name for name in fewer if name.startswith("predicted.")]
     assert len(names) == 15
     pd.testing.assert_frame_equal(fewer[names], draw.examples.covariates.iloc[:60][names])
 
 
-def test_folds_hold_every_one_learned_from_once(benchmark, draw):
+def test_folds_hold_every_one_learned_from_once(draw):
     held = [name for _, own in benchmark.inner_folds(draw) for name in own]
     assert sorted(held) == list(draw.examples.patients)[:60]
 
 
-def test_claims_hold_and_fail(benchmark):
+def test_claims_hold_and_fail():
     assert all(ok for _, _, ok in benchmark.verdicts(table()))
     for changed in ({"latency_ridge": 0.112}, {"latency_constant": 0.11}, {"latency_ridge": 0.09}):
         assert not all(ok for _, _, ok in benchmark.verdicts(table(**changed)))
@@ -73,7 +58,7 @@ def test_claims_hold_and_fail(benchmark):
 
 
 @pytest.mark.slow
-def test_five_quantities_tell_more_than_a_constant_and_less_than_the_limit(benchmark):
+def test_five_quantities_tell_more_than_a_constant_and_less_than_the_limit():
     draw = benchmark.draw_of(1, benchmark.N, 600)
     kinds = (ConstantLatency, MechanisticLatency)
     models = {kind.name: benchmark.trained(kind, draw, 2, 1) for kind in kinds}

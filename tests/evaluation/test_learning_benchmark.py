@@ -1,8 +1,6 @@
 """The functions of benchmarks/learning.py on fewer draws and patients; bars hold the noise of the smaller sample."""
 
-import importlib.util
-from pathlib import Path
-
+import learning as benchmark
 import numpy as np
 import pandas as pd
 import pytest
@@ -12,13 +10,6 @@ from theradose.models.baselines import PetScaled
 from theradose.models.examples import SUV
 from theradose.models.linear import HybridDose
 from theradose.models.predictors import FloatRange, IntRange
-
-FILE = Path(__file__).resolve().parents[2] / "benchmarks" / "learning.py"
-spec = importlib.util.spec_from_file_location("benchmark_of_learning", FILE)
-benchmark = importlib.util.module_from_spec(spec)
-# A dataclass looks its module up by name.
-importlib.import_module("sys").modules[spec.name] = benchmark
-spec.loader.exec_module(benchmark)
 
 
 @pytest.fixture(scope="module")

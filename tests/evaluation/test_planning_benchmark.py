@@ -1,33 +1,19 @@
 """The functions of benchmarks/planning.py on few patients and on numbers whose answer is known."""
 
-import importlib
-import sys
-from pathlib import Path
-
 import numpy as np
 import pandas as pd
+import planning as benchmark
 import pytest
 from scipy import stats
 
 from theradose.models.organ_dose import RESIDUALS
 from theradose.models.store import Trained
 
-FOLDER = Path(__file__).resolve().parents[2] / "benchmarks"
 PATIENTS, ERRORS, LOG_SD = 2000, 4000, 0.25
 
 
 @pytest.fixture(scope="module")
-def benchmark():
-    """Return the module, which takes functions from the one beside it."""
-    sys.path.insert(0, str(FOLDER))
-    try:
-        return importlib.import_module("planning")
-    finally:
-        sys.path.remove(str(FOLDER))
-
-
-@pytest.fixture(scope="module")
-def perfect(benchmark):
+def perfect():
     """Return a model whose errors are normal and known, its medians, and patients whose doses have those errors."""
     rng, organs = np.random.default_rng(3), benchmark.limited_organs()
     level = {"kidneys": 0.5, "parotids": 0.65, "submandibulars": 0.6, "liver": 0.1, "marrow": 0.015}
@@ -48,7 +34,7 @@ def scores(**changes):
     return pd.DataFrame(rows).assign(**changes)
 
 
-def test_all_at_once_is_what_is_planned_one_by_one(benchmark, perfect):
+def test_all_at_once_is_what_is_planned_one_by_one(perfect):
     trained, medians, _ = perfect
     assert benchmark.twin(trained, medians, 4) < 1e-6
     shifted = {o: m * (1.01 if o == "kidneys" else 1.0) for o, m in medians.items()}
@@ -57,7 +43,7 @@ def test_all_at_once_is_what_is_planned_one_by_one(benchmark, perfect):
     assert np.abs(ours / benchmark.planned(risks, medians, 0.05, "joint")[0][:20] - 1.0).max() > 1e-4
 
 
-def test_known_errors_break_limits_as_often_as_stated_whatever_organ_binds(benchmark, perfect):
+def test_known_errors_break_limits_as_often_as_stated_whatever_organ_binds(perfect):
     trained, medians, fresh = perfect
     risks = benchmark.risks_at_one(trained, "close")
     for p in benchmark.PROBABILITIES:
@@ -72,7 +58,7 @@ def test_known_errors_break_limits_as_often_as_stated_whatever_organ_binds(bench
         assert 0.7 * p < together["any"] < p + 4 * np.sqrt(p / (PATIENTS))
 
 
-def test_the_same_half_life_and_cycles_are_the_plan_itself_and_others_are_not(benchmark, perfect):
+def test_the_same_half_life_and_cycles_are_the_plan_itself_and_others_are_not(perfect):
     trained, _, fresh = perfect
     [kidneys] = [risk for risk in benchmark.risks_at_one(trained, "table") if risk.organ == "kidneys"]
     activity = np.full(PATIENTS, 7.4)
@@ -86,7 +72,7 @@ def test_the_same_half_life_and_cycles_are_the_plan_itself_and_others_are_not(be
     assert (other["binding"] < other["plan_half_life"]).all()
 
 
-def test_bars_hold_and_fail(benchmark):
+def test_bars_hold_and_fail():
     assert all(ok for _, _, ok in benchmark.bars(scores(), 1e-9, 1e-9))
     for found in (
         benchmark.bars(scores(binding=0.3), 0, 0), benchmark.bars(scores(any=0.3), 0, 0),
@@ -95,19 +81,19 @@ def test_bars_hold_and_fail(benchmark):
         assert not all(ok for _, _, ok in found)
 
 
-def test_the_scatter_over_training_sets_is_that_of_normal_errors(benchmark):
+def test_the_scatter_over_training_sets_is_that_of_normal_errors():
     errors, z = np.random.default_rng(1).standard_normal((4000, 165)), stats.norm.isf(0.05)
     limit = errors.mean(axis=1) + z * np.sqrt(np.mean(errors**2, axis=1))
     assert stats.norm.sf(limit).std() == pytest.approx(benchmark.scatter(0.05, 165), rel=0.1)
 
 
 @pytest.mark.slow
-def test_known_doses_fill_the_limit(benchmark):
+def test_known_doses_fill_the_limit():
     assert benchmark.certain(20) < benchmark.CERTAIN
 
 
 @pytest.mark.slow
-def test_the_models_of_a_few_draws_break_limits_about_as_often_as_stated(benchmark, capsys):
+def test_the_models_of_a_few_draws_break_limits_about_as_often_as_stated(capsys):
     fresh = benchmark.fresh_patients(1000)
     organ, examples = next(iter(fresh.examples.items()))
     np.testing.assert_array_equal(examples.dose, fresh.dose_gy_per_gbq[organ][0])

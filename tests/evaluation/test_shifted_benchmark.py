@@ -1,17 +1,13 @@
 """The functions of benchmarks/shifted.py on few patients."""
 
-import importlib
-import sys
-from pathlib import Path
-
 import numpy as np
 import pandas as pd
 import pytest
+import shifted as benchmark
 
 from theradose.cohort.virtual.scanner import CENTRES
 from theradose.models.seen_images import pet_of
 
-FOLDER = Path(__file__).resolve().parents[2] / "benchmarks"
 STUDY = {
     "seed": 1, "radionuclide": "Lu-177", "study": "t",
     "cohort": {"name": "t", "virtual": {
@@ -21,16 +17,7 @@ STUDY = {
 }  # fmt: skip
 
 
-@pytest.fixture(scope="module")
-def benchmark():
-    sys.path.insert(0, str(FOLDER))
-    try:
-        return importlib.import_module("shifted")
-    finally:
-        sys.path.remove(str(FOLDER))
-
-
-def table(benchmark, **flagged):
+def table(**flagged):
     """Return ten patients of two organs for every shift, of which a number is flagged in the second organ alone."""
     rows = [
         (f"p{i}", organ, ["range"] if organ == "liver" and i < flagged.get(name.split()[0], 10) else [], name)
@@ -39,22 +26,22 @@ def table(benchmark, **flagged):
     return pd.DataFrame(rows, columns=["patient", "voi", "kinds", "shift"])
 
 
-def test_bars_hold_and_fail(benchmark):
+def test_bars_hold_and_fail():
     def missed(**flagged):
-        return [name for name, _, ok in benchmark.bars(table(benchmark, **flagged)) if not ok]
+        return [name for name, _, ok in benchmark.bars(table(**flagged)) if not ok]
 
     assert missed(ordinary=1) == []
     assert missed(ordinary=2) == ["ordinary: patients flagged <= 10%"]
     assert missed(ordinary=0, counts=9) == ["counts / 4: patients flagged >= 95%"]
 
 
-def test_reasons_have_their_names_and_an_interval_is_wilsons(benchmark):
+def test_reasons_have_their_names_and_an_interval_is_wilsons():
     assert benchmark.kind_of("PET quality: noise of even tissue over its mean 0.2, usual 0.1 to 0.12") == "quality"
     assert benchmark.kind_of("12 of 20 inputs are missing") == "missing"
     assert benchmark.interval(pd.Series([True] * 19 + [False])) == "19 of 20 [0.76, 0.99]"
 
 
-def test_shifted_patients_are_the_same_ones_and_noise_and_unit_are_as_said(benchmark, tmp_path):
+def test_shifted_patients_are_the_same_ones_and_noise_and_unit_are_as_said(tmp_path):
     made = {
         name: benchmark.made(STUDY, benchmark.SHIFTS[name], [0], tmp_path / name.replace(" / ", ""))
         for name in ("ordinary", "counts / 4", "units x 1000")

@@ -1,32 +1,17 @@
 """The functions of benchmarks/toxicity.py on few patients."""
 
-import importlib
-import sys
-from pathlib import Path
-
 import numpy as np
 import pandas as pd
 import pytest
+import toxicity as benchmark
 
 from theradose.models.folds import training_patients
 from theradose.models.predictors import Choice
 from theradose.vocabulary import LEARNED_OUTCOMES
 
-FOLDER = Path(__file__).resolve().parents[2] / "benchmarks"
-
 
 @pytest.fixture(scope="module")
-def benchmark():
-    """Return the module, which takes functions from the one beside it."""
-    sys.path.insert(0, str(FOLDER))
-    try:
-        return importlib.import_module("toxicity")
-    finally:
-        sys.path.remove(str(FOLDER))
-
-
-@pytest.fixture(scope="module")
-def examples(benchmark):
+def examples():
     pool = benchmark.patients_of(benchmark.world_of(0.6, 5), 80)
     fresh = benchmark.patients_of(benchmark.world_of(0.6, 6), 40)
     return pool, fresh, *benchmark.dosed(pool, fresh, 20, 60, 1)
@@ -44,7 +29,7 @@ def scores(**auc):
 LIMITS = pd.DataFrame({"bayes": 0.7, "before": 0.68}, index=LEARNED_OUTCOMES)
 
 
-def test_bars_hold_and_fail(benchmark):
+def test_bars_hold_and_fail():
     assert all(ok for _, _, ok in benchmark.bars(scores(), LIMITS))
     for changes in ({"response": 0.62}, {"response": 0.75}):
         missed = [name for name, _, ok in benchmark.bars(scores(**changes), LIMITS) if not ok]
@@ -52,7 +37,7 @@ def test_bars_hold_and_fail(benchmark):
         assert all("response" in name or "leak" in name for name in missed)
 
 
-def test_grids_lie_inside_the_search_spaces(benchmark):
+def test_grids_lie_inside_the_search_spaces():
     for predictor, grid in benchmark.GRIDS.items():
         for name, values in grid.items():
             span = predictor.space[name]
@@ -76,7 +61,7 @@ def test_training_patients_are_those_of_the_draw_and_know_no_dose_of_their_own(e
 
 
 @pytest.mark.slow
-def test_planted_chances_are_the_best_and_therapy_is_not_known_before(benchmark):
+def test_planted_chances_are_the_best_and_therapy_is_not_known_before():
     limits = benchmark.best_possible(benchmark.world_of(0.6, 6), 4000, 5)
     assert set(limits.index) == set(LEARNED_OUTCOMES)
     assert (limits["before"] <= limits["bayes"]).all()
@@ -84,7 +69,7 @@ def test_planted_chances_are_the_best_and_therapy_is_not_known_before(benchmark)
 
 
 @pytest.mark.slow
-def test_scores_of_one_draw(benchmark, examples):
+def test_scores_of_one_draw(examples):
     _, fresh, inside, outside = examples
     odds = benchmark.chosen(benchmark.Ntcp, inside["xerostomia"], 1).predict(outside["xerostomia"])
     found = benchmark.judged(fresh.chances["xerostomia"], odds)

@@ -1,11 +1,11 @@
 """The figures of benchmarks/dose.py on small grids; the 128^3 grid is slow."""
 
 import ast
-import importlib.util
 import math
 import sys
 from pathlib import Path
 
+import dose as benchmark
 import numpy as np
 import pytest
 
@@ -13,12 +13,6 @@ from theradose.physics.engines import dose_engine
 from theradose.physics.nuclides import nuclide
 
 ROOT = Path(__file__).resolve().parents[2]
-FILE = ROOT / "benchmarks" / "dose.py"
-spec = importlib.util.spec_from_file_location("benchmark_of_dose", FILE)
-benchmark = importlib.util.module_from_spec(spec)
-sys.path.insert(0, str(FILE.parent))  # its trunk lies beside it
-spec.loader.exec_module(benchmark)
-sys.path.remove(str(FILE.parent))
 
 
 def test_fft_is_scipy_s_and_the_sum() -> None:

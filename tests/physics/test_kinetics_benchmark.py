@@ -1,17 +1,9 @@
 """The figures of benchmarks/kinetics.py with fewer curves; the noise of the smaller sample is in the tolerance."""
 
-import importlib.util
 import math
-from pathlib import Path
 
+import kinetics as benchmark
 import pytest
-
-FILE = Path(__file__).resolve().parents[2] / "benchmarks" / "kinetics.py"
-spec = importlib.util.spec_from_file_location("benchmark_of_kinetics", FILE)
-benchmark = importlib.util.module_from_spec(spec)
-# A dataclass looks its module up by name.
-importlib.import_module("sys").modules[spec.name] = benchmark
-spec.loader.exec_module(benchmark)
 
 
 @pytest.mark.parametrize("name", benchmark.TRUTHS)
