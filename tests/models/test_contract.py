@@ -141,6 +141,14 @@ def test_a_fixed_hyperparameter_is_kept_and_not_searched():
         predictor_named("unet2d", "dose_map", {"los": "mse"})
 
 
+@pytest.mark.parametrize(("name", "value"), [("eta", "0.01"), ("eta", True), ("loss", 1), ("features", 8.5)])
+def test_a_fixed_hyperparameter_of_another_type_is_refused_before_the_fit(name, value):
+    assert name in PREDICTORS["unet2d"].defaults
+    with pytest.raises(SettingsError, match="another type"):
+        predictor_named("unet2d", "dose_map", {name: value})
+    assert predictor_named("unet2d", "dose_map", {"eta": 0})().parameters["eta"] == 0
+
+
 def test_wrong_kind_is_refused():
     with pytest.raises(SettingsError, match="expected"):
         predictor_named("ridge", "dose_map")

@@ -57,7 +57,16 @@ def predictor_named(name: str, kind: str, fixed: Mapping[str, Any] | None = None
 
 
 def with_fixed(predictor: type[Predictor], fixed: Mapping[str, Any]) -> type[Predictor]:
-    """Return a predictor of the same name whose hyperparameters `fixed` have these values and are not searched."""
+    """Return a predictor of the same name whose hyperparameters `fixed` have these values and are not searched.
+
+    SettingsError when it has no such hyperparameter, or a value is of another type than its default (a whole number may
+    stand for a number).
+    """
+    for name, value in fixed.items():
+        usual = predictor.defaults.get(name, value)
+        if type(value) is not type(usual) and not (type(value) is int and type(usual) is float):
+            where, wanted = Where(field=f"parameters.{predictor.name}.{name}"), f"{type(usual).__name__}, like {usual!r}"
+            raise SettingsError("a hyperparameter of another type", where=where, got=repr(value), expected=wanted)
     searched = {name: span for name, span in predictor.space.items() if name not in fixed}
     defaults = predictor(**fixed).parameters
     return type(predictor.__name__, (predictor,), {"space": searched, "defaults": defaults})
