@@ -65,8 +65,8 @@ def with_fixed(predictor: type[Predictor], fixed: Mapping[str, Any]) -> type[Pre
     for name, value in fixed.items():
         usual = predictor.defaults.get(name, value)
         if type(value) is not type(usual) and not (type(value) is int and type(usual) is float):
-            where, wanted = Where(field=f"parameters.{predictor.name}.{name}"), f"{type(usual).__name__}, like {usual!r}"
-            raise SettingsError("a hyperparameter of another type", where=where, got=repr(value), expected=wanted)
+            where, like = Where(field=f"parameters.{predictor.name}.{name}"), f"{type(usual).__name__}, like {usual!r}"
+            raise SettingsError("a hyperparameter of another type", where=where, got=repr(value), expected=like)
     searched = {name: span for name, span in predictor.space.items() if name not in fixed}
     defaults = predictor(**fixed).parameters
     return type(predictor.__name__, (predictor,), {"space": searched, "defaults": defaults})
