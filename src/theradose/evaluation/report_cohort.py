@@ -61,7 +61,7 @@ def status_table(people: pd.DataFrame) -> Sheet | None:
         for r in odd.to_dict("records")
     ]
     heads = [Head(name, number=False) for name in ("Patient", "Centre", "Status", "Reason")]
-    fold = f"{len(rows)} patients with a remark" if len(rows) > FOLD_ROWS else ""
+    fold = f"{count(len(rows), 'patient')} with a remark" if len(rows) > FOLD_ROWS else ""
     return Sheet(heads, rows, fold=fold)
 
 

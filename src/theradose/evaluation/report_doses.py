@@ -261,7 +261,7 @@ def recovery_section(study: StudyResults) -> dict[str, Any] | None:
         lead = (
             f"Kidney TIA lies {percent(float(kidneys['error_corrected'].mean()), signed=True)} from the planted one "
             "on average over "
-            f"{kidneys['patient'].nunique()} patients after recovery correction, "
+            f"{count(kidneys['patient'].nunique(), 'patient')} after recovery correction, "
             f"{percent(float(kidneys['error_uncorrected'].mean()), signed=True)} without it."
         )
     lead += " " + BEST_CASE

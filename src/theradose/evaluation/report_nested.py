@@ -6,7 +6,7 @@ from typing import Any
 import pandas as pd
 
 from theradose.evaluation.figures import words
-from theradose.evaluation.report_tables import Cell, Head, Sheet, interval, three, three_signed
+from theradose.evaluation.report_tables import Cell, Head, Sheet, count, interval, three, three_signed
 from theradose.evaluation.score_table import ALL
 
 MINUS_BASELINE = "_minus_best_baseline"
@@ -68,8 +68,8 @@ def nested_sheets(table: pd.DataFrame, baselines: Sequence[str]) -> list[tuple[s
     whole = table[(table["voi"] == ALL) & (table["group"] == ALL)]
     units = whole.drop_duplicates("metric").set_index("metric")["unit"]
     heads = [Head(_named(str(metric)), str(unit)) for metric, unit in units.items()]
-    count = int(whole["n"].max())
-    found = [(f"Nested cross-validation: {count} patients", _sheet(whole, "metric", heads, baselines, CAPTION))]
+    title = f"Nested cross-validation: {count(int(whole['n'].max()), 'patient')}"
+    found = [(title, _sheet(whole, "metric", heads, baselines, CAPTION))]
     first = str(whole["metric"].iloc[0])
     for column, title, caption in (("voi", "by target", ""), ("group", "by centre", BY_CENTRE)):
         sheet = _across(table, column, first, baselines, caption)

@@ -4,6 +4,7 @@ from typing import Any
 
 from theradose.errors import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_OK, EXIT_QUARANTINED, EXIT_REFUSED
 from theradose.evaluation.figures import words
+from theradose.evaluation.report_tables import count
 from theradose.evaluation.results import StudyResults
 
 METRIC_WORDS = {"mape": "MAPE", "rmse": "RMSE"}
@@ -66,11 +67,12 @@ def summary(study: StudyResults) -> str:
     """Return six to ten lines on a finished study."""
     kind = "VIRTUAL patients, research use only" if study.virtual else "research use only"
     features = study.table("features")
+    shown = f"{count(len(features), 'value')} of {count(features['patient'].nunique(), 'patient')}"
     lines = [
         f"theradose   {study.settings.study}: {study.settings.title} ({kind})",
         patients_line(study),
         labels_line(study),
-        f"Radiomics   {len(features)} values of {len(set(features['patient']))} patients" if len(features) else "",
+        f"Radiomics   {shown}" if len(features) else "",
         *experiment_lines(study),
         f"Report      {(study.root / 'report' / 'index.html').as_posix()}",
         "Runs        make ui opens the experiments in MLflow" if study.verdicts else "",
