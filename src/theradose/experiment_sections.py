@@ -119,9 +119,11 @@ class ExperimentSettings(Section):
 
     @model_validator(mode="after")
     def _images_have_no_columns(self) -> "ExperimentSettings":
-        asked = self.harmonise.method != "none" or self.selection is not None or self.audit_permutations
+        asked = self.harmonise.method != "none" or self.selection is not None
         if asked and self.kind != "organ_dose":
-            raise ValueError("harmonise, selection, audit_permutations: only for experiments of kind organ_dose")
+            raise ValueError("harmonise, selection: only for experiments of kind organ_dose")
+        if self.audit_permutations and self.kind not in ("organ_dose", "outcome"):
+            raise ValueError("audit_permutations: only for experiments of kind organ_dose or outcome")
         return self
 
     @model_validator(mode="after")

@@ -1,25 +1,29 @@
 """Does a way of predicting see labels it must not? Labels are shuffled by patient and everything is fitted again.
 
-With shuffled labels nothing can be learned that holds outside the fold: predictions may be as good as the mean of the
-other folds, never better on average. Whatever beats it has seen held-out labels, by selection or tuning on all of them.
+With shuffled labels nothing can be learned that holds outside the fold: predictions may be as good as the mean of all
+labels, never better on average. Whatever beats it has seen held-out labels, by selection or tuning on all of them.
 What this cannot find: a column that is itself a copy of the label. The manifest's leak class is there for that.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import product
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from scipy import stats
+from scipy.special import expit
 from sklearn.base import clone
 
 from theradose.errors import DataError
 from theradose.experiment_sections import ExperimentSettings
-from theradose.models.examples import OrganExamples, subset
+from theradose.models import examples, outcome_examples
 from theradose.models.folds import Folds, out_of_fold
 from theradose.models.predictors import TrainingPlan
 from theradose.models.store import Trained
+from theradose.tables import AUDIT, write_table
 
 # One-sided p of mean skill above that of the mean; small, for an audit is run on many predictors and organs.
 LEAK_BELOW = 0.001
@@ -36,7 +40,8 @@ Places = Sequence[tuple[np.ndarray, np.ndarray]]
 class Audit:
     """What shuffling found: skill with true labels, skill with each shuffling (permutations,), and two p-values.
 
-    Skill is 1 less the squared error over that of the mean of the other folds: 0 is chance, 1 is perfect.
+    Skill is 1 less the squared error over that of the mean of all labels: 0 is chance, 1 is perfect. That mean knows
+    held-out labels; the mean of the other folds does not, and a constant that nobody fitted can be better than it.
     `p` is the part of shufflings (the true order among them) that do as well as the true labels; `p_leak` says how
     likely shuffled labels are predicted this well, on average, by somebody who cannot see them.
     """
@@ -79,12 +84,9 @@ def shuffled(y: np.ndarray, groups: Sequence[str], rng: np.random.Generator) -> 
     return found
 
 
-def skill(y: np.ndarray, predicted: np.ndarray, folds: Places) -> float:
-    """Return 1 - squared error of predictions (n,) over that of the mean of the rows each fold learns from."""
-    plain = np.full(len(y), np.nan)
-    for learning, held in folds:
-        plain[held] = y[learning].mean()
-    return float(1.0 - np.sum((y - predicted) ** 2) / np.sum((y - plain) ** 2))
+def skill(y: np.ndarray, predicted: np.ndarray) -> float:
+    """Return 1 - squared error of predictions (n,) over that of the mean of all labels y (n,), which must differ."""
+    return float(1.0 - np.sum((y - predicted) ** 2) / np.sum((y - y.mean()) ** 2))
 
 
 def in_folds(pipeline: Any, x: np.ndarray | pd.DataFrame, folds: Places) -> Procedure:
@@ -106,18 +108,22 @@ def audit(
     procedure: Procedure,
     y: np.ndarray,
     groups: Sequence[str],
-    folds: Places,
     *,
     rng: np.random.Generator,
     permutations: int,
 ) -> Audit:
-    """Run a procedure on true and on shuffled labels (n,), `groups` the patient of each row; DataError for too few."""
+    """Run a procedure on true and on shuffled labels (n,), `groups` the patient of each row.
+
+    DataError for too few shufflings, or labels that are all the same.
+    """
     if permutations < LEAST_PERMUTATIONS:
         raise DataError("too few shufflings for an audit", got=permutations, expected=f"at least {LEAST_PERMUTATIONS}")
     y = np.asarray(y, float)
-    score = skill(y, procedure(y), folds)
+    if np.ptp(y) == 0.0:
+        raise DataError("labels that are all the same cannot be shuffled", got=float(y[0]), expected="two values")
+    score = skill(y, procedure(y))
     drawn = [shuffled(y, groups, rng) for _ in range(permutations)]
-    null = np.array([skill(labels, procedure(labels), folds) for labels in drawn])
+    null = np.array([skill(labels, procedure(labels)) for labels in drawn])
     return Audit(score, null, (1 + int((null >= score).sum())) / (permutations + 1), _p_leak(null))
 
 
@@ -133,46 +139,76 @@ def _p_leak(null: np.ndarray) -> float:
     return float(stats.ttest_1samp(gain, 0.0, alternative="greater").pvalue)
 
 
-def _folds_of(examples: OrganExamples, folds: Mapping[str, int], n_folds: int) -> tuple[Folds, Places]:
-    """Return the inner folds of training examples by name and by row, as training has them."""
-    turn = np.array([folds[patient] % n_folds for patient in examples.patients])
-    names = np.array(examples.patients)
-    parts = [(np.flatnonzero(turn != k), np.flatnonzero(turn == k)) for k in sorted(set(turn.tolist()))]
-    return [(list(names[learning]), list(names[held])) for learning, held in parts], parts
+@dataclass(frozen=True)
+class Shuffled:
+    """What labels (n,) a kind of experiment has, its examples with others, and predictions on the scale of labels."""
+
+    labels: Callable[[Any], np.ndarray]
+    relabelled: Callable[[Any, np.ndarray], Any]
+    subset: Callable[[Any, Collection[str]], Any]
+    scaled: Callable[[np.ndarray], np.ndarray]
+
+
+SHUFFLED: dict[str, Shuffled] = {
+    "organ_dose": Shuffled(
+        lambda own: own.log_dose, lambda own, y: replace(own, dose=np.exp(y)), examples.subset, np.asarray
+    ),
+    "outcome": Shuffled(
+        lambda own: own.observed, lambda own, y: replace(own, observed=y), outcome_examples.subset, expit
+    ),
+}
+"""The kinds of experiment that can be audited: log doses, and events as 0 and 1."""
+
+
+def _folds_of(patients: Sequence[str], folds: Mapping[str, int], n_folds: int) -> Folds:
+    """Return the inner folds of training patients by name, as training has them."""
+    turn, names = np.array([folds[patient] % n_folds for patient in patients]), np.array(patients)
+    return [(list(names[turn != k]), list(names[turn == k])) for k in sorted(set(turn.tolist()))]
 
 
 def audit_models(
     settings: ExperimentSettings,
-    parts: Mapping[str, OrganExamples],
+    parts: Mapping[str, Any],
     models: Mapping[str, Trained],
     *,
     folds: Mapping[str, int],
     seed: int,
 ) -> pd.DataFrame:
-    """Audit every predictor and organ of an experiment with its tuned parameters; return a table of schema AUDIT.
+    """Audit every predictor and part of an experiment with its tuned parameters; return a table of schema AUDIT.
 
     Only training patients (those with a fold) take part; all shuffle in the same way. Tuning is not run again: it is
     judged out of fold and cannot see labels of the audit.
     """
-    records = []
-    for name, model in models.items():
-        for organ, everyone in parts.items():
-            own = subset(everyone, [p for p in everyone.patients if folds.get(p, -1) >= 0])
-            named, places = _folds_of(own, folds, settings.tuning.folds)
-            predictor = model.predictors[organ]
+    records, how = [], SHUFFLED[settings.kind]
+    for (name, model), (part, everyone) in product(models.items(), parts.items()):
+        own = how.subset(everyone, [p for p in everyone.patients if folds.get(p, -1) >= 0])
+        named, predictor = _folds_of(own.patients, folds, settings.tuning.folds), model.predictors[part]
 
-            def procedure(
-                y: np.ndarray, own: OrganExamples = own, named: Folds = named, predictor: Any = predictor
-            ) -> np.ndarray:
-                return out_of_fold(
-                    type(predictor), predictor.parameters, replace(own, dose=np.exp(y)),
-                    folds=named, subset=subset, seed=seed, training=TrainingPlan.of(settings),
-                )  # fmt: skip
+        def procedure(y: np.ndarray, own: Any = own, named: Folds = named, predictor: Any = predictor) -> np.ndarray:
+            said = out_of_fold(
+                type(predictor), predictor.parameters, how.relabelled(own, y),
+                folds=named, subset=how.subset, seed=seed, training=TrainingPlan.of(settings),
+            )  # fmt: skip
+            return how.scaled(said)
 
-            rng = np.random.default_rng(seed)
-            shufflings = settings.audit_permutations
-            found = audit(procedure, own.log_dose, own.patients, places, rng=rng, permutations=shufflings)
-            record = {"predictor": name, "voi": organ, "permutations": len(found.null), "skill": found.score}
-            record |= {"null_mean": float(found.null.mean()), "null_max": float(found.null.max())}
-            records.append({**record, "p": found.p, "p_leak": found.p_leak, "verdict": found.verdict})
+        rng, shufflings = np.random.default_rng(seed), settings.audit_permutations
+        found = audit(procedure, how.labels(own), own.patients, rng=rng, permutations=shufflings)
+        record = {"predictor": name, "voi": part, "permutations": len(found.null), "skill": found.score}
+        record |= {"null_mean": float(found.null.mean()), "null_max": float(found.null.max())}
+        records.append({**record, "p": found.p, "p_leak": found.p_leak, "verdict": found.verdict})
     return pd.DataFrame(records)
+
+
+def write_audit(
+    settings: ExperimentSettings,
+    parts: Mapping[str, Any],
+    models: Mapping[str, Trained],
+    *,
+    folds: Mapping[str, int],
+    seed: int,
+    out: Path,
+) -> None:
+    """Write audit.tsv (schema AUDIT) when the experiment asks for it; an older one never stays beside newer scores."""
+    (out / "audit.tsv").unlink(missing_ok=True)
+    if settings.audit_permutations:
+        write_table(audit_models(settings, parts, models, folds=folds, seed=seed), out / "audit.tsv", AUDIT)

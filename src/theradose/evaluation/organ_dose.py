@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from theradose.evaluation.leakage_audit import audit_models
+from theradose.evaluation.leakage_audit import write_audit
 from theradose.evaluation.risk_coverage import DOMAIN_SCORE
 from theradose.evaluation.score_table import score_table
 from theradose.evaluation.sides import TRAIN, cells, sides
@@ -18,7 +18,7 @@ from theradose.models.domain import Domain
 from theradose.models.examples import OrganExamples, subset
 from theradose.models.organ_dose import RESIDUALS, Doses, natural
 from theradose.models.store import Trained
-from theradose.tables import AUDIT, METRICS, PREDICTIONS, read_table, write_table
+from theradose.tables import METRICS, PREDICTIONS, read_table, write_table
 from theradose.truth_schemas import TRUTH_VOI
 from theradose.vocabulary import organ_of
 
@@ -152,7 +152,4 @@ def evaluate(
     write_table(predictions, out / "predictions.tsv", PREDICTIONS)
     write_table(scores, out / "metrics.tsv", METRICS)
     write_table(uptake_scaling(parts, models), out / "uptake_scaling.tsv", UPTAKE_SCALING)
-    # An older finding must not stand beside newer scores.
-    (out / "audit.tsv").unlink(missing_ok=True)
-    if settings.audit_permutations:
-        write_table(audit_models(settings, parts, models, folds=folds, seed=seed), out / "audit.tsv", AUDIT)
+    write_audit(settings, parts, models, folds=folds, seed=seed, out=out)
