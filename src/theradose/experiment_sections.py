@@ -77,13 +77,13 @@ class ExperimentSettings(Section):
     `system` is the system of docs/experiments.md that it is; the report shows it. `parameters` fixes hyperparameters of
     a predictor, then not searched: {unet2d: {loss: r_s_dvh}}. `t_eff_h` is the effective half-life in h of organs
     behind a predicted BED; a study fills in its `kinetics.population_t_eff_h`. With `cycle` 2 or later organ doses are
-    those of that cycle, and what earlier ones showed is among the covariates. `outcomes` are learned by kinds multitask
-    and outcome. Kinds outcome and latency read doses that `dose_predictor` of the experiment `doses` predicted for
-    patients it was not trained on, latency also what experiment `surrogates` did.
+    those of that cycle, and what earlier ones showed is among the covariates. `outcomes` are learned by kinds
+    multitask, outcome and renal_slope. Kinds outcome, renal_slope and latency read doses that `dose_predictor` of the
+    experiment `doses` predicted for patients it was not trained on, latency also what experiment `surrogates` did.
     """
 
     name: Name
-    kind: Literal["organ_dose", "dose_map", "multitask", "outcome", "latency", "tiac"]
+    kind: Literal["organ_dose", "dose_map", "multitask", "outcome", "latency", "tiac", "renal_slope"]
     title: str
     system: str = ""
     organs: tuple[str, ...] = ("kidneys",)

@@ -1,4 +1,4 @@
-"""Schemas of what models say beside doses: TIACs, events after therapy, and the time to a toxicity."""
+"""Schemas of what models say beside doses: TIACs, events after therapy, the time to a toxicity, the fall of eGFR."""
 
 from theradose.columns import NUCLIDE, PATIENT, VOI, WHOLE, Column, Schema, text
 from theradose.vocabulary import PARTITIONS
@@ -18,6 +18,16 @@ LATENCY_PREDICTIONS = Schema(
         text("predictor"), PATIENT, text("partition", one_of=PARTITIONS), Column("fold", WHOLE, low=-1),
         Column("predicted_months", low=0), Column("log_sd", low=0), Column("latency_months", low=0),
         Column("latency_observed", WHOLE, low=0, high=1), Column("truth_months", empty=True, low=0),
+    ),
+    ("predictor", "patient"),
+)  # fmt: skip
+SLOPE_PREDICTIONS = Schema(
+    "slope_predictions",
+    (
+        text("predictor"), PATIENT, text("partition", one_of=PARTITIONS), Column("fold", WHOLE, low=-1),
+        Column("predicted_ml_min_per_y"), Column("low_ml_min_per_y", empty=True),
+        Column("high_ml_min_per_y", empty=True), Column("label_ml_min_per_y"),
+        Column("truth_ml_min_per_y", empty=True), Column("noise_ml_min_per_y", empty=True, low=0),
     ),
     ("predictor", "patient"),
 )  # fmt: skip
@@ -62,6 +72,25 @@ UPTAKE_SCALING = Schema(
     ),
     ("predictor", "voi", "partition", "factor"),
 )  # fmt: skip
+# What scatters when the PET of the same patient gets new noise: features of images, and doses predicted from them.
+REPEATED = (Column("patients", WHOLE, low=1), Column("repeats", WHOLE, low=2))
+RETEST_FEATURES = Schema(
+    "retest_features",
+    (
+        VOI, text("feature"), *REPEATED, Column("cov_pct", empty=True, low=0),
+        Column("worst_cov_pct", empty=True, low=0), Column("sd_over_between", empty=True, low=0),
+    ),
+    ("voi", "feature"),
+)  # fmt: skip
+RETEST_DOSES = Schema(
+    "retest_doses",
+    (
+        text("predictor"), VOI, *REPEATED, Column("cov_pct", low=0), Column("worst_cov_pct", low=0),
+        Column("per_step_bar_pct", low=0), text("met", one_of=("yes", "no")),
+    ),
+    ("predictor", "voi"),
+)  # fmt: skip
 LEARNING_SCHEMAS = (
-    OUTCOME_PREDICTIONS, LATENCY_PREDICTIONS, TIAC_PREDICTIONS, NESTED_PREDICTIONS, NESTED, UPTAKE_SCALING,
+    OUTCOME_PREDICTIONS, LATENCY_PREDICTIONS, SLOPE_PREDICTIONS, TIAC_PREDICTIONS, NESTED_PREDICTIONS, NESTED,
+    UPTAKE_SCALING,
 )  # fmt: skip

@@ -195,9 +195,13 @@ class RadiomicsSettings(Section):
 
 
 class WorkflowSettings(Section):
-    """How the work is cut: patients of a cohort are shared out over this many jobs."""
+    """How the work is cut: patients of a cohort are shared out over `chunks` jobs, no search has more than `trials`.
+
+    `trials` is for a quick look at experiments whose own budgets are longer; without it they are as experiments say.
+    """
 
     chunks: Annotated[int, Field(ge=1, le=1000)] = 2
+    trials: Annotated[int, Field(ge=1, le=10000)] | None = None
 
 
 class TrackingSettings(Section):

@@ -22,6 +22,8 @@ OUTCOME_EVENTS = ("kidney_toxicity", "xerostomia", "marrow_toxicity", "response"
 # What is worked out from numbers of the follow-up: eGFR after 12 months below 0.8 of that before therapy.
 RENAL_IMPAIRMENT = "renal_impairment"
 LEARNED_OUTCOMES = (*OUTCOME_EVENTS, RENAL_IMPAIRMENT)
+# The change of eGFR in the year after therapy: that after 12 months less that before.
+EGFR_SLOPE = "egfr_slope"
 # Kinds of covariates, the last four those of the manifest of the latency, and when they are known; `out_of_fold` ones
 # are made by models, and hold only what these said of patients they had not seen.
 BLOCKS = ("radiomic", "clinical", "biological", "physics", "pet", "ct_shape", "dose", "surrogate")

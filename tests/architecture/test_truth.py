@@ -29,6 +29,7 @@ KNOWERS = (
     "cohort/truth_folder.py",
     "ops/plan.py",
 )
+JUDGES = "theradose.steps.judges"  # what evaluate does for each kind of experiment, no step by itself
 NAMES = re.compile(r"TRUTH_\w+|LATENTS|PLANTED_TRUTH|(truth_\w+|latents)\.(parquet|tsv)")
 # Readers that open files in C or C++, where no hook of Python sees it, and the files that may call them on a path.
 UNSEEN = {
@@ -74,7 +75,12 @@ def test_other_inputs_of_rules_hold_no_truth() -> None:
         assert re.search(r"^ *(shell|run|script|notebook|wrapper):", text, re.MULTILINE) is None, name
 
 
-@pytest.mark.parametrize("step", sorted(set(STEPS) - MAY_OPEN_TRUTH))
+def test_only_the_step_that_judges_loads_the_judges() -> None:
+    """They know how outcomes were planted, as evaluate may; no step that learns reaches them."""
+    assert {step for step in STEPS if JUDGES in import_closure(f"theradose.steps.{step}")} == {"judges", "evaluate"}
+
+
+@pytest.mark.parametrize("step", sorted(set(STEPS) - MAY_OPEN_TRUTH - {"judges"}))
 def test_a_step_that_does_not_simulate_carries_no_simulator(step: str) -> None:
     """Nothing that it imports, at any depth, can draw the patients again from their seed."""
     reached = import_closure(f"theradose.steps.{step}")

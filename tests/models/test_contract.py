@@ -1,5 +1,7 @@
 """What every predictor of the registry must do; joining the registry means inheriting these tests."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 from safetensors.numpy import save
@@ -8,6 +10,7 @@ from theradose.errors import DataError, LeakageError, SettingsError
 from theradose.models.outcome_examples import subset
 from theradose.models.predictors import Choice, FloatRange, IntRange, TrainingPlan
 from theradose.models.registry import PREDICTORS, predictor_named
+from theradose.vocabulary import EGFR_SLOPE
 
 PLAN = TrainingPlan(epochs=3, patience=3, batch_size=8)
 
@@ -30,11 +33,12 @@ def cohorts(organ_examples, image_cohort, outcome_examples, ready):
         training, everyone, _ = organ_examples(earlier=True)
         return everyone, training
 
-    def outcomes():
-        everyone = outcome_examples()[0]
+    def outcomes(outcome="kidney_toxicity"):
+        everyone = outcome_examples(outcome=outcome)[0]
         return everyone, subset(everyone, [p for p in everyone.patients if p < "v040"])
 
-    return {"outcome": outcomes, "organ_dose": organs, "dose_map": images, **ready}
+    slopes = partial(outcomes, EGFR_SLOPE)
+    return {"outcome": outcomes, "renal_slope": slopes, "organ_dose": organs, "dose_map": images, **ready}
 
 
 @pytest.fixture(scope="module", params=sorted(PREDICTORS))

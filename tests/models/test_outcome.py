@@ -4,11 +4,11 @@ import pytest
 
 from theradose.errors import DataError, LeakageError, SettingsError
 from theradose.experiment_sections import ExperimentSettings
-from theradose.models import outcome
+from theradose.models import outcome, renal_slope
 from theradose.models.logistic import log_loss
 from theradose.models.outcome_examples import IMPAIRED_RATIO, LESION_VOLUME, observed_outcomes
 from theradose.tables import COVARIATE_MANIFEST, COVARIATES, OUTCOMES, PARTICIPANTS, PREDICTIONS, SPLITS, write_table
-from theradose.vocabulary import LEARNED_OUTCOMES, OUTCOME_EVENTS
+from theradose.vocabulary import EGFR_SLOPE, LEARNED_OUTCOMES, OUTCOME_EVENTS
 
 ORGANS = ("kidneys", "parotids", "marrow", "lesions")
 N = 12
@@ -102,6 +102,22 @@ def test_impairment_is_a_ratio_below_the_cut():
     assert found[:3] == [0.0, 1.0, 0.0]
     assert np.isnan(found[3:]).all()
     assert observed_outcomes(outcomes, people.drop(columns="egfr_ml_min"))["renal_impairment"].isna().all()
+
+
+def test_the_slope_of_egfr_is_a_kind_of_its_own(tmp_path):
+    paths = {name: write_table(own, tmp_path / f"{name}.tsv", SCHEMAS[name]) for name, own in tables().items()}
+    own = settings(kind="renal_slope", outcomes=(EGFR_SLOPE,))
+    (slope,) = renal_slope.load(**paths, labels=None, settings=own).values()
+    assert list(slope.patients) == NAMES[2:]
+    np.testing.assert_array_equal(slope.observed, np.arange(62.0, 72.0) - 80.0)
+    assert set(slope.left_out) == {"v000", "v001"}
+    assert slope.left_out["v001"].startswith("eGFR missing")
+    assert renal_slope.card(slope)["slope_ml_min_per_y"] == [-18.0, -9.0]
+    assert renal_slope.score(slope, slope.observed + 3.0) == pytest.approx(3.0)
+    with pytest.raises(SettingsError, match="unknown or none"):
+        renal_slope.load(**paths, settings=settings(kind="renal_slope"))
+    with pytest.raises(SettingsError, match="unknown or none"):
+        outcome.load(**paths, settings=settings(outcomes=(EGFR_SLOPE,)))
 
 
 def test_patients_without_dose_covariates_or_outcome_are_left_out_with_the_reason(load):

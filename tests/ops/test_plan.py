@@ -46,6 +46,17 @@ def test_a_bed_of_an_experiment_has_the_half_lives_of_its_study():
     assert plan.experiments["organ_dose"].t_eff_h == {}
 
 
+def test_a_study_for_a_quick_look_bounds_every_search_and_lengthens_none():
+    asked = {"study": "s", "experiments": ["latency", "multitask", "organ_dose", "organ_dose_nested"]}
+    plain, quick = (load_plan({**asked, "workflow": {"trials": n}}, ROOT).experiments for n in (None, 3))
+    assert {name: one.tuning.trials for name, one in plain.items()} == {
+        "latency": 20, "multitask": 2, "organ_dose": 10, "organ_dose_nested": 10,
+    }  # fmt: skip
+    assert [quick[name].tuning.trials for name in plain] == [3, 2, 3, 3]
+    assert quick["organ_dose_nested"].nested.trials == 3 < plain["organ_dose_nested"].nested.trials
+    assert quick["latency"].tuning.folds == plain["latency"].tuning.folds
+
+
 def test_who_is_excluded_does_not_change_the_cohort():
     plain = Plan(parse_settings(StudySettings, {}), {})
     without = Plan(parse_settings(StudySettings, {"cohort": {"exclude": ["v001"]}}), {})

@@ -67,6 +67,7 @@ def learning_inputs(wildcards):
         | (after if settings.outcomes else {})
         | {"images": chunked("normalise", "images.tsv")},
         "outcome": table | people | after | doses,
+        "renal_slope": table | people | after | doses,
         "latency": latency | people | after,
         "tiac": table | curves,
     }

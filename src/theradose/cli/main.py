@@ -18,6 +18,7 @@ from theradose.cli.nuclides import nuclide
 from theradose.cli.numbers import NumbersCommand
 from theradose.cli.predict import predict
 from theradose.cli.project import doctor, schema
+from theradose.cli.retest import retest
 from theradose.cli.runs import record, resume
 from theradose.cli.stability import stability
 from theradose.cli.suv import suv
@@ -59,6 +60,7 @@ app.command("export-opengate", rich_help_panel=PHYSICS)(export_opengate)
 app.command("features", rich_help_panel=MODELS)(features)
 app.command("ibsi", rich_help_panel=MODELS)(ibsi)
 app.command("stability", rich_help_panel=MODELS)(stability)
+app.command("retest", rich_help_panel=MODELS)(retest)
 app.command("predict", rich_help_panel=MODELS)(predict)
 app.command("resume", rich_help_panel=PROJECT)(resume)
 app.command("record", rich_help_panel=PROJECT)(record)

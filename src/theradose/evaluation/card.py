@@ -18,6 +18,8 @@ WHAT_IT_PREDICTS = {
     "tiac": "The time-integrated activity coefficient (h) of {organs} for every radionuclide, from values known before "
     "the therapy.",
     "outcome": "The chance of {organs} after therapy, from values known before it and predicted doses.",
+    "renal_slope": "The change of eGFR in the year after therapy (mL/min/1.73 m2 a year), with a prediction interval, "
+    "from values known before therapy and predicted doses.",
     "latency": "The time to the first fall of eGFR by 10 %, from values known before therapy and predicted doses.",
 }
 LEARNED = {
@@ -62,6 +64,10 @@ LEARNED = {
     "logistic_all": "Logistic regression on all covariates with a quadratic penalty.",
     "hybrid_outcome": "The dose-response curve carries the chance; a shrunk regression learns what it leaves.",
     "outcome_mlp": "A small multi-layer perceptron on the covariates.",
+    "slope_mean": "Nothing about the patient: the mean change of eGFR of the training patients.",
+    "slope_mechanistic": "A line on predicted kidney BED, age, hypertension, diabetes and eGFR.",
+    "slope_ridge": "Linear regression on selected covariates with a quadratic penalty.",
+    "slope_mlp": "A small multi-layer perceptron on the covariates.",
     "latency_constant": "Nothing about the patient: the median time of training patients, censoring counted in.",
     "latency_mechanistic": "Log-normal regression on predicted kidney BED, age, hypertension, diabetes and eGFR.",
     "latency_ridge": "Log-normal regression on all covariates with a quadratic penalty.",

@@ -15,6 +15,7 @@ DECIDES = {
     "outcome": "log_loss",
     "latency": "ipcw_brier",
     "tiac": "mape",
+    "renal_slope": "rmse",
 }
 # Kinds whose predictions.tsv holds mean organ doses, as the oracle of a virtual study predicts them before therapy.
 # That of dose_map has the same columns, but means of a map within the slices at hand; that of tiac holds no doses.

@@ -134,8 +134,8 @@ def series_style(names: Iterable[str]) -> dict[str, tuple[str, str]]:
 
 
 PROPER_NAMES = {
-    "mlp": "MLP", "pet_scaled": "PET-scaled", "pet_scaled_map": "PET-scaled map", "unet": "U-Net",
-    "unet_residual": "residual U-Net",
+    "mlp": "MLP", "egfr_slope": "slope of eGFR", "pet_scaled": "PET-scaled", "pet_scaled_map": "PET-scaled map",
+    "unet": "U-Net", "unet_residual": "residual U-Net",
 }  # fmt: skip
 
 

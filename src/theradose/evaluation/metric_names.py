@@ -12,13 +12,13 @@ METRIC_NAMES = {
     "auc": "AUC", "brier": "Brier score", "log_loss": "Log loss",
     "calibration_slope": "Calibration slope", "events": "Events", "rmse_log": "RMSE of log months",
     "c_index": "C-index", "ipcw_brier": "Integrated Brier score", "ipcw_brier_12m": "Brier score, 12 months",
-    "ipcw_brier_24m": "Brier score, 24 months",
+    "ipcw_brier_24m": "Brier score, 24 months", "rmse_limit": "RMSE that chance alone leaves",
 }  # fmt: skip
 HIGHER_IS_BETTER = {
     "r2", "ccc", "ssim", "ssim_masked", "auc", "c_index", "gamma_2d_pass_percent", "gamma_3d_pass_percent",
 }  # fmt: skip
 CLOSER_TO_ZERO = {"bias", "bias_percent", "sum_bias_percent", "hot_d2_percent"}
-NOT_RANKED = {"coverage", "log_width", "zero_map_ssim", "events", "calibration_slope"}
+NOT_RANKED = {"coverage", "log_width", "zero_map_ssim", "events", "calibration_slope", "rmse_limit"}
 EVENT_SCORES = ("log_loss", "auc", "brier", "calibration_slope", "events")
 COLUMNS = {
     "organ_dose": ("mape", "rmse", "bias_percent", "ccc", "coverage", "log_width"),
@@ -33,4 +33,5 @@ COLUMNS = {
         "log_width",
     ),
     "latency": ("ipcw_brier", "ipcw_brier_12m", "ipcw_brier_24m", "c_index", "rmse_log"),
+    "renal_slope": ("rmse", "rmse_limit", "mae", "bias", "r2", "ccc", "coverage"),
 }  # fmt: skip

@@ -1,6 +1,7 @@
 """How noisy, grainy and blurred a PET is, read off image, sidecar and mask: one scanner is told from another."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -89,21 +90,46 @@ def _mbq_s(pet: Volume, sidecar: Mapping[str, Any], level: float) -> float:
     return level * to_start / BQ_PER_MBQ * pet.grid.voxel_ml * frame_s
 
 
+@dataclass(frozen=True)
+class EvenTissue:
+    """Tissue far from all that is drawn: its median, and the noise that differences one and two voxels apart show.
+
+    In the unit of the image; NaN where there is too little.
+    """
+
+    base: float
+    near: float
+    far: float
+
+
+def _drawn(mask: Volume, pet: Volume) -> tuple[np.ndarray, np.ndarray]:
+    """Return the labels of a mask on the grid of a PET, and which voxels are no organ."""
+    labels = (mask if mask.grid.same_as(pet.grid) else resample_labels(mask, pet.grid)).values
+    return labels, (labels == 0) | (labels == VOIS["remainder"].label)
+
+
+def even_tissue(pet: Volume, mask: Volume) -> EvenTissue:
+    """Return level and noise of the even tissue of a PET in any linear unit; `mask` may have another grid."""
+    values = np.asarray(pet.values, np.float64)
+    even = _even(values, _drawn(mask, pet)[1], pet.grid.spacing_zyx_mm)
+    if even.sum() < FEWEST_EVEN:
+        return EvenTissue(*[float("nan")] * 3)
+    return EvenTissue(float(np.median(values[even])), *(_roughness(values, even, step) for step in (1, 2)))
+
+
 def image_quality(pet: Volume, mask: Volume, sidecar: Mapping[str, Any]) -> dict[str, float]:
     """Return the QUALITIES of a PET in any linear unit, NaN where it does not tell; `mask` may have another grid.
 
     `counts` takes Poisson noise for granted: the mean of a voxel over its variance, per activity and time.
     """
-    labels = (mask if mask.grid.same_as(pet.grid) else resample_labels(mask, pet.grid)).values
-    values = np.asarray(pet.values, np.float64)
-    rest = (labels == 0) | (labels == VOIS["remainder"].label)
-    even = _even(values, rest, pet.grid.spacing_zyx_mm)
-    if even.sum() < FEWEST_EVEN:
+    labels, rest = _drawn(mask, pet)
+    found = even_tissue(pet, mask)
+    base, near, far = found.base, found.near, found.far
+    if np.isnan(base):
         return dict.fromkeys(QUALITIES, float("nan"))
-    base = float(np.median(values[even]))
-    near, far = (_roughness(values, even, step) for step in (1, 2))
     grain = far / near if near > 0.0 else float("nan")
     noise = near / base
     mbq_s = _mbq_s(pet, sidecar, base)
     counts = 1.0 / (noise**2 * mbq_s) if noise > 0.0 and mbq_s > 0.0 else float("nan")
-    return {"noise": noise, "counts": counts, "grain": grain, "spill": _spill(values, labels, rest, base)}
+    spill = _spill(np.asarray(pet.values, np.float64), labels, rest, base)
+    return {"noise": noise, "counts": counts, "grain": grain, "spill": spill}

@@ -1,5 +1,6 @@
 """The kind of experiment that predicts events after therapy, one predictor an outcome: its examples and its score."""
 
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -36,9 +37,10 @@ def load(
     doses: Path | None,
     participants: Path | None,
     settings: ExperimentSettings,
+    learned: Collection[str] = LEARNED_OUTCOMES,
     **unused: object,
 ) -> dict[str, OutcomeExamples]:
-    """Read the examples of each outcome of an experiment.
+    """Read the examples of each outcome of an experiment; `learned` are those that its kind learns.
 
     SettingsError when a table is not given or an outcome is unknown; LeakageError when a training patient's predicted
     dose is not out of fold.
@@ -52,10 +54,10 @@ def load(
             got={**given, "covariate_manifest": covariate_manifest},
             remedy=f"give outcomes.tsv, and run experiment {settings.doses} in the same study",
         )
-    unknown = sorted(set(settings.outcomes) - set(LEARNED_OUTCOMES))
+    unknown = sorted(set(settings.outcomes) - set(learned))
     if unknown or not settings.outcomes:
         where = Where(field="outcomes")
-        raise SettingsError("outcomes unknown or none", where=where, got=unknown, expected=list(LEARNED_OUTCOMES))
+        raise SettingsError("outcomes unknown or none", where=where, got=unknown, expected=list(learned))
     people = read_table(participants, PARTICIPANTS)
     own = dose_columns(
         read_table(doses, PREDICTIONS),

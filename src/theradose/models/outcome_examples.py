@@ -13,10 +13,11 @@ import pandas as pd
 from theradose.errors import DataError, Where
 from theradose.models.dose_columns import COURSE_BED, COURSE_DOSE, column
 from theradose.models.examples import VOLUME
-from theradose.vocabulary import LESIONS, OUTCOME_EVENTS, RENAL_IMPAIRMENT
+from theradose.vocabulary import EGFR_SLOPE, LESIONS, OUTCOME_EVENTS, RENAL_IMPAIRMENT
 
 IMPAIRED_RATIO = 0.8  # design of the cohort, section 6; the paper's section 10.2 names no cut
 EGFR, EGFR_LATER = "egfr_ml_min", "egfr_12m_ml_min"
+OF_EGFR = (RENAL_IMPAIRMENT, EGFR_SLOPE)
 LESION_VOLUME = "physics.lesion_volume_ml"
 RENAL = ("clinical.age_y", "clinical.hypertension", "clinical.diabetes", "biological.egfr_ml_min")
 # Extent of bone disease is what marrow toxicity follows (Groener et al., EJNMMI Res 2021;11:61); the blood tells of it.
@@ -42,7 +43,7 @@ CAUSES: dict[str, Cause] = {
     "xerostomia": Cause("parotids", COURSE_DOSE, ("clinical.age_y",)),
     "marrow_toxicity": Cause("marrow", COURSE_DOSE, MARROW),
     "response": Cause(LESIONS, COURSE_DOSE, (LESION_VOLUME,)),
-    RENAL_IMPAIRMENT: Cause("kidneys", COURSE_BED, RENAL),
+    **dict.fromkeys(OF_EGFR, Cause("kidneys", COURSE_BED, RENAL)),
 }
 
 
@@ -50,7 +51,8 @@ CAUSES: dict[str, Cause] = {
 class OutcomeExamples:
     """Patients with one outcome: `covariates` (n rows, named columns, missing values NaN), `observed` (n,) 0 or 1.
 
-    `left_out` says of every patient that cannot be an example why not; `centres` names the centre of each.
+    Of the slope of eGFR `observed` is in mL/min/1.73 m2 a year. `left_out` says of every patient that cannot be an
+    example why not; `centres` names the centre of each.
     """
 
     outcome: str
@@ -98,7 +100,8 @@ def subset(examples: OutcomeExamples, patients: Collection[str]) -> OutcomeExamp
 def observed_outcomes(outcomes: pd.DataFrame, participants: pd.DataFrame) -> pd.DataFrame:
     """Return patient and every outcome as 0, 1 or NaN (not observed), from schemas OUTCOMES and PARTICIPANTS.
 
-    Renal function is impaired when the eGFR after 12 months lies below 0.8 of that measured before therapy.
+    Renal function is impaired when the eGFR after 12 months lies below 0.8 of that measured before therapy; its slope
+    is their difference, a year apart, in mL/min/1.73 m2 a year.
     """
     before = participants.set_index("patient").reindex(outcomes["patient"])
     baseline = before[EGFR].to_numpy(float) if EGFR in before else np.full(len(before), np.nan)
@@ -106,7 +109,7 @@ def observed_outcomes(outcomes: pd.DataFrame, participants: pd.DataFrame) -> pd.
     ratio = np.divide(later, baseline, out=np.full(len(later), np.nan), where=baseline > 0)
     impaired = np.where(np.isfinite(ratio), ratio < IMPAIRED_RATIO, np.nan)
     return outcomes[["patient", *OUTCOME_EVENTS]].astype(dict.fromkeys(OUTCOME_EVENTS, "float64")).assign(
-        **{RENAL_IMPAIRMENT: impaired}
+        **{RENAL_IMPAIRMENT: impaired, EGFR_SLOPE: later - baseline}
     )  # fmt: skip
 
 
@@ -116,7 +119,7 @@ def why_not(outcome: str, row: Mapping[Hashable, object]) -> str:
     if row["found"] != "both":
         return f"no covariates of {cause.organ}"
     if not np.isfinite(float(str(row[outcome]))):
-        return "eGFR missing before therapy or after 12 months" if outcome == RENAL_IMPAIRMENT else "not observed"
+        return "eGFR missing before therapy or after 12 months" if outcome in OF_EGFR else "not observed"
     if not np.isfinite(float(str(row[cause.dose_column]))):
         return f"no predicted dose to {cause.organ}"
     return ""

@@ -14,6 +14,7 @@ from theradose.models.neighbours import NearestPatients
 from theradose.models.outcome_predictors import OUTCOME_PREDICTORS
 from theradose.models.pls import PlsDose
 from theradose.models.predictors import Predictor
+from theradose.models.renal_slope_predictors import SLOPE_PREDICTORS
 from theradose.models.tiac_predictors import TIAC_PREDICTORS
 from theradose.models.trees import BoostedTrees, ExtraTrees
 from theradose.models.volume_predictors import MAP_PREDICTORS
@@ -40,6 +41,7 @@ PREDICTORS: dict[str, type[Predictor]] = {
     **OUTCOME_PREDICTORS,
     **MULTITASK_PREDICTORS,
     **TIAC_PREDICTORS,
+    **SLOPE_PREDICTORS,
 }
 
 

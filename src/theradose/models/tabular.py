@@ -27,9 +27,13 @@ class TabularDose(Predictor):
         """Return the part of the log dose that is not learned, (n,)."""
         return np.zeros(len(examples))
 
+    def target(self, examples: Any) -> np.ndarray:
+        """Return what is learned, (n,): the log dose per activity."""
+        return np.asarray(examples.log_dose)
+
     def _fit(self, examples: Any, *, seed: int, training: TrainingPlan, on_epoch: OnEpoch | None) -> History:
         del on_epoch
-        target = examples.log_dose - self.offset(examples)
+        target = self.target(examples) - self.offset(examples)
         self.columns, x = learned(examples, target, self.parameters["k"], training, self.always)
         self.learned = {"intercept": np.array([target.mean()])}
         # scikit-learn refuses a matrix without columns: when nothing varies, the mean is all there is to learn.

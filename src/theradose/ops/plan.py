@@ -15,6 +15,7 @@ from theradose.settings import EXPERIMENTS, load_experiment, organs_learned, par
 PRESETS = Path("config/radiomics")
 MODEL_FILES = ("model.json", "weights.safetensors")
 WRITE_TEST = ".write-test"
+READS_DOSES = ("outcome", "renal_slope", "latency")
 
 
 @dataclass(frozen=True)
@@ -117,10 +118,6 @@ class Plan:
         """Whether an experiment leaves out features that a study of stability found to change."""
         return settings.selection is not None and settings.selection.stability is not None and bool(self.stability)
 
-    def kinds(self, kind: str) -> list[str]:
-        """Return the experiments of one kind."""
-        return [name for name, one in self.experiments.items() if one.kind == kind]
-
     def require_writable(self) -> None:
         """Write a megabyte wherever this study writes and remove it; StorageError when the system refuses."""
         own = (self.data, self.truth) if self.virtual else ()
@@ -172,8 +169,8 @@ def _check_parts(plan: Plan) -> None:
 
 def _check_doses(plan: Plan) -> None:
     """Raise SettingsError when an experiment reads doses that no experiment of the study predicts."""
-    for name in (*plan.kinds("outcome"), *plan.kinds("latency")):
-        one = plan.experiments[name]
+    reading = {name: one for name, one in plan.experiments.items() if one.kind in READS_DOSES}
+    for name, one in reading.items():
         source = plan.experiments.get(one.doses)
         known = source is not None and source.kind == "organ_dose" and source.cycle == 1
         if source is None or not known or one.dose_predictor not in source.all_predictors:
@@ -230,10 +227,15 @@ def _check_owner(plan: Plan, results: Path) -> None:
 
 
 def _of_the_study(one: ExperimentSettings, study: StudySettings) -> ExperimentSettings:
-    """Return an experiment with what only its study knows: the half-lives behind BEDs that it does not give itself."""
-    if one.kind not in ("outcome", "latency"):
-        return one
-    return one.model_copy(update={"t_eff_h": {**study.kinetics.population_t_eff_h, **one.t_eff_h}})
+    """Return an experiment with what only its study knows: half-lives behind BEDs it does not give, most trials."""
+    changed: dict[str, Any] = {}
+    if one.kind in READS_DOSES:
+        changed["t_eff_h"] = {**study.kinetics.population_t_eff_h, **one.t_eff_h}
+    if study.workflow.trials is not None:
+        for search in ("tuning", "nested"):
+            own = getattr(one, search)
+            changed[search] = own.model_copy(update={"trials": min(own.trials, study.workflow.trials)})
+    return one.model_copy(update=changed)
 
 
 def load_plan(config: Mapping[str, Any], root: Path = Path(), sources: Sequence[Path] = ()) -> Plan:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from theradose.evaluation import dose_map, latency, multitask, organ_dose, outcome, tiac
+from theradose.evaluation import dose_map, latency, multitask, organ_dose, outcome, renal_slope, tiac
 
 # Each writes predictions.tsv and metrics.tsv into `out`; dose_map maps.safetensors too, multitask chances of events.
 EVALUATIONS: dict[str, Callable[..., None]] = {
@@ -12,4 +12,5 @@ EVALUATIONS: dict[str, Callable[..., None]] = {
     "outcome": outcome.evaluate,
     "latency": latency.evaluate,
     "tiac": tiac.evaluate,
+    "renal_slope": renal_slope.evaluate,
 }

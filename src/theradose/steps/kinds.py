@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from theradose.models import dose_map, latency, multitask, organ_dose, outcome, tiac
+from theradose.models import dose_map, latency, multitask, organ_dose, outcome, renal_slope, tiac
 from theradose.models.fitting import Fitted
 
 
@@ -46,6 +46,7 @@ MODULES = {
     "outcome": outcome,
     "latency": latency,
     "tiac": tiac,
+    "renal_slope": renal_slope,
 }
 KINDS: dict[str, Kind] = {
     name: Kind(

@@ -13,7 +13,17 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import ndtr
 
-from theradose.cohort.virtual.outcomes import FOLLOW_UP_MONTHS, LATENCY_LOG_SD, LEAVING_PART
+from theradose.cohort.virtual.covariates import EGFR_ERROR
+from theradose.cohort.virtual.outcomes import (
+    EGFR_AT_MONTHS,
+    EGFR_LEFT_AT_LATENCY,
+    EGFR_LEFT_BY_TOXICITY,
+    FOLLOW_UP_MONTHS,
+    LATENCY_LOG_SD,
+    LEAVING_PART,
+    NODES,
+    WEIGHTS,
+)
 from theradose.physics.radiobiology import require
 
 Array = NDArray[np.float64]
@@ -93,3 +103,20 @@ def bayes_c_index(log_median: ArrayLike) -> float:
         concordant += _above(event, later, rank)
         pairs += float(event.sum() * later.sum())
     return concordant / pairs
+
+
+def measured_egfr_12m(egfr_ml_min: ArrayLike, log_latency: ArrayLike, toxicity: ArrayLike) -> tuple[Array, Array]:
+    """Return mean and spread, each (n,) in mL/min, of the eGFR measured after 12 months, all that is planted known.
+
+    The true eGFR before therapy (n,), the mean log latency (n,) and the chance of kidney toxicity (n,). Latency, by
+    Gauss-Hermite nodes, toxicity and the error of measuring are drawn apart: moments of a product are products.
+    """
+    p, weights = np.asarray(toxicity, float), WEIGHTS / WEIGHTS.sum()
+    months = np.exp(np.asarray(log_latency, float)[:, None] + LATENCY_LOG_SD * NODES)
+
+    def moment(power: float) -> Array:
+        slow = EGFR_LEFT_AT_LATENCY ** (power * EGFR_AT_MONTHS / months) @ weights
+        return np.asarray(slow * (1.0 - p + p * EGFR_LEFT_BY_TOXICITY**power))
+
+    before, mean = np.asarray(egfr_ml_min, float), moment(1.0)
+    return before * mean, before * np.sqrt(moment(2.0) * (1.0 + EGFR_ERROR**2) - mean**2)
