@@ -32,12 +32,13 @@ def verdict(best, difference):
 
 
 def test_a_line_for_each_experiment_that_was_compared():
-    limit = {"experiment": "one", "predictor": "hybrid", "reference": "label", "verdict": "ok", "n": 9}
+    limit = {"experiment": "one", "predictor": "hybrid", "reference": "truth", "verdict": "ok", "n": 9, "mape": 16.0}
     limits = [{**limit, "voi": "kidneys", "oracle_mape": 12.0}, {**limit, "voi": "liver", "oracle_mape": 14.0}]
     sheet = overview_section(study({"one": verdict("hybrid", score(-5.0, -8.0, -1.0))}, limits))
     assert [[cell.text for cell in row] for row in sheet.rows] == [
         ["One", "A", "hybrid", "15.0 %", "PET-scaled", "20.0 %", "\N{MINUS SIGN}5.00 %", "13.0 %"]
     ]
+    assert sheet.rows[0][-1].note == "chosen: 16.0 %"
     assert len(sheet.heads) == len(sheet.rows[0])
 
 

@@ -16,7 +16,7 @@ from theradose.models.registry import PREDICTORS
 from theradose.models.tabular import TabularDose
 
 PLAN = TrainingPlan(epochs=300, patience=60, batch_size=32)
-LEARNERS = [predictor for predictor in PREDICTORS.values() if issubclass(predictor, TabularDose)]
+LEARNERS = [one for one in PREDICTORS.values() if issubclass(one, TabularDose) and one.kind == "organ_dose"]
 
 
 def fitted(predictor, examples):
