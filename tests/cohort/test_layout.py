@@ -6,11 +6,15 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from theradose.cohort import layout
 from theradose.cohort.layout import PRE, Dataset, cycle_of, patients_of_chunk
 from theradose.errors import DataError
 from theradose.imaging.grid import Grid
 from theradose.imaging.nifti import write_volume
 from theradose.imaging.volume import Volume
+from theradose.tables import MANIFEST, Schema, read_table
+
+IMAGE = ("patient", "session", "modality", "time_h", "file")
 
 
 @pytest.fixture
@@ -62,3 +66,23 @@ def test_chunks_hold_everyone_once() -> None:
     chunks = [patients_of_chunk(people, k, 3) for k in range(3)]
     assert sorted(patient for chunk in chunks for patient in chunk) == sorted(people)
     assert cycle_of("ses-tx2") == 2
+
+
+def test_the_manifest_is_read_once_while_it_stays_and_anew_when_it_changes(data, monkeypatch) -> None:
+    reads: list[Path] = []
+
+    def counted(path: Path, schema: Schema) -> pd.DataFrame:
+        reads.append(path)
+        return read_table(path, schema)
+
+    monkeypatch.setattr(layout, "read_table", counted)
+    mine = data.manifest()
+    mine["patient"] = "somebody else"
+    assert len(data.rows("007", "spect")) == 2
+    assert len(data.manifest()[lambda table: table["patient"] == "007"]) == 2
+    assert len(reads) == 1
+    data.write_manifest(read_table(data.manifest_file, MANIFEST).query("time_h > 10")[[*IMAGE]])
+    assert data.rows("007", "spect")["time_h"].tolist() == [72.0]
+    data.manifest_file.unlink()
+    with pytest.raises(DataError, match="is missing"):
+        data.rows("007", "spect")

@@ -1,6 +1,7 @@
 """Where the files of a data set lie (BIDS-like) and how to find them again through its manifest."""
 
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,13 @@ from theradose.provenance import sha256_file, verify_file
 from theradose.tables import MANIFEST, read_table, typed, write_table
 
 PRE, CYCLE_PREFIX = "ses-pre", "ses-tx"
+
+
+@lru_cache(maxsize=4)
+def _manifest(path: Path, changed_ns: int, n_bytes: int) -> pd.DataFrame:
+    """Read a manifest once for as long as its file stays as it is: every image of a study is looked up in it."""
+    del changed_ns, n_bytes
+    return read_table(path, MANIFEST)
 
 
 @dataclass(frozen=True)
@@ -65,16 +73,23 @@ class Dataset:
         return typed(usable, schema_of(usable.columns), self.participants_file.name)
 
     def manifest(self) -> pd.DataFrame:
-        """Read the manifest."""
-        return read_table(self.manifest_file, MANIFEST)
+        """Return the manifest as its file is now, a table of the caller's own."""
+        return self._listed().copy()
 
     def rows(self, patient: str, modality: str, session: str | None = None) -> pd.DataFrame:
         """Return the manifest rows of a patient's images of one modality, by session and time."""
-        table = self.manifest()
+        table = self._listed()
         chosen = table[(table["patient"] == patient) & (table["modality"] == modality)]
         if session is not None:
             chosen = chosen[chosen["session"] == session]
         return chosen.sort_values(["session", "time_h"], ignore_index=True)
+
+    def _listed(self) -> pd.DataFrame:
+        """Return the manifest, not to be changed; DataError when it is missing or wrong."""
+        if not self.manifest_file.is_file():
+            return read_table(self.manifest_file, MANIFEST)
+        about = self.manifest_file.stat()
+        return _manifest(self.manifest_file.resolve(), about.st_mtime_ns, about.st_size)
 
     def load(self, row: pd.Series) -> Volume:
         """Read the image of a manifest row after checking its hash."""
