@@ -71,15 +71,28 @@ class NestedSettings(Section):
     inner_folds: Annotated[int, Field(ge=2, le=20)] = 4
 
 
+class PlanningSettings(Section):
+    """For which therapy activities are planned from predicted organ doses: cycles, and P of exceeding a limit, at most.
+
+    P is of each organ's limit by itself, or, `joint`, of any. `case` of the table of limits.
+    """
+
+    cycles: Annotated[int, Field(ge=1, le=20)] = 4
+    probability: Annotated[float, Field(gt=0, lt=0.5)] = 0.05
+    joint: bool = False
+    case: Name = "standard"
+
+
 class ExperimentSettings(Section):
     """One experiment: its kind, its targets and the predictors compared in it; the first ones are baselines.
 
     `system` is the system of docs/experiments.md that it is; the report shows it. `parameters` fixes hyperparameters of
     a predictor, then not searched: {unet2d: {loss: r_s_dvh}}. `t_eff_h` is the effective half-life in h of organs
     behind a predicted BED; a study fills in its `kinetics.population_t_eff_h`. With `cycle` 2 or later organ doses are
-    those of that cycle, and what earlier ones showed is among the covariates. `outcomes` are learned by kinds
-    multitask, outcome and renal_slope. Kinds outcome, renal_slope and latency read doses that `dose_predictor` of the
-    experiment `doses` predicted for patients it was not trained on, latency also what experiment `surrogates` did.
+    those of that cycle, and what earlier ones showed is among the covariates; with `planning` the activity of every
+    patient is planned from them. `outcomes` are learned by kinds multitask, outcome and renal_slope. Kinds outcome,
+    renal_slope and latency read doses that `dose_predictor` of the experiment `doses` predicted for patients it was not
+    trained on, latency also what experiment `surrogates` did.
     """
 
     name: Name
@@ -95,6 +108,7 @@ class ExperimentSettings(Section):
     harmonise: HarmoniseSettings = HarmoniseSettings()
     selection: SelectionSettings | None = None
     audit_permutations: Annotated[int, Field(ge=0, le=10000)] = 0
+    planning: PlanningSettings | None = None
     outcomes: tuple[str, ...] = ()
     doses: Name = "organ_dose"
     dose_predictor: Name = "hybrid"
@@ -130,6 +144,8 @@ class ExperimentSettings(Section):
     def _cycles_of_doses(self) -> "ExperimentSettings":
         if self.cycle > 1 and self.kind != "organ_dose":
             raise ValueError("cycle: only for experiments of kind organ_dose")
+        if self.planning and (self.cycle > 1 or self.kind != "organ_dose"):
+            raise ValueError("planning: only for experiments of kind organ_dose, of the first cycle")
         return self
 
     @model_validator(mode="after")

@@ -61,6 +61,19 @@ NESTED = Schema(
     ),
     ("experiment", "predictor", "voi", "group", "metric"),
 )  # fmt: skip
+# The activity planned for each patient, the organ whose limit holds it, whether the dose of the label and the planted
+# one exceed that limit, and the activity that these would have allowed. Nothing is planned where `doubt` says why.
+PLANS = Schema(
+    "plans",
+    (
+        text("predictor"), PATIENT, text("partition", one_of=PARTITIONS), Column("activity_gbq", empty=True, low=0),
+        text("binding_organ", empty=True), text("binding_limit", empty=True),
+        Column("exceeded_label", empty=True, low=0, high=1), Column("exceeded_truth", empty=True, low=0, high=1),
+        Column("allowed_label_gbq", empty=True, low=0), Column("allowed_truth_gbq", empty=True, low=0),
+        text("doubt", empty=True),
+    ),
+    ("predictor", "patient"),
+)  # fmt: skip
 # How dose predictions follow when all PET uptake is multiplied by `factor`: median and 10th to 90th percentile of their
 # ratio to those at factor 1, and the share of patients who are then outside the domain of use.
 UPTAKE_SCALING = Schema(

@@ -8,6 +8,7 @@ import pytest
 from theradose.evaluation.limit_scores import LIMIT_SCORES
 from theradose.evaluation.report_overview import overview_section
 from theradose.evaluation.report_tables import DASH
+from theradose.learning_schemas import PLANS
 
 
 def score(value, low, high, unit="%"):
@@ -16,8 +17,10 @@ def score(value, low, high, unit="%"):
 
 def study(verdicts, limits=None):
     """Stand in for the results of a study of experiments one and two."""
+    none = pd.DataFrame(columns=PLANS.names())
     experiments = [
-        SimpleNamespace(name=n, title=n.title(), about={"system": s}) for n, s in (("one", "A"), ("two", ""))
+        SimpleNamespace(name=n, title=n.title(), about={"system": s}, plans=none)
+        for n, s in (("one", "A"), ("two", ""))
     ]
     tables = {"limit_scores": pd.DataFrame(limits or [], columns=LIMIT_SCORES.names())}
     return SimpleNamespace(experiments=experiments, verdicts=verdicts, table=tables.__getitem__)

@@ -142,6 +142,7 @@ def report_inputs(wildcards):
         found["compare"] = [f"{R}/compare/experiments.tsv", f"{R}/compare/best.json"]
         found["scores"] = TARGETS["models"]
         found["nested"] = TARGETS["nested"]
+        found["plans"] = TARGETS["plans"]
     return found
 
 
@@ -158,6 +159,10 @@ TARGETS = {
     "nested": expand(
         f"{R}/experiments/{{experiment}}/nested.tsv",
         experiment=[name for name, one in PLAN.experiments.items() if one.nested.scheme != "none"],
+    ),
+    "plans": expand(
+        f"{R}/experiments/{{experiment}}/plans.tsv",
+        experiment=[name for name, one in PLAN.experiments.items() if one.planning],
     ),
     "released": [f"{MODELS}/{file}" for file in PLAN.model_files],
     "metrics": [PLAN.metrics] if PLAN.experiments else [],

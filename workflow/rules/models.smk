@@ -177,6 +177,29 @@ rule judge_nested:
         " --predictions {input.predictions} --splits {input.splits} --out {output} 2>&1 | tee {log}"
 
 
+rule plan_activities:
+    input:
+        unpack(models_of),
+        predictions=f"{R}/experiments/{{experiment}}/predictions.tsv",
+    output:
+        f"{R}/experiments/{{experiment}}/plans.tsv",
+    log:
+        f"{R}/log/plan_activities/{{experiment}}.log",
+    conda:
+        "../../environment.yml"
+    params:
+        settings=experiment_settings,
+        radionuclide=STUDY.radionuclide,
+        models=lambda wildcards, input: [folder(file) for file in input.models],
+        code=step_code("plan_activities"),
+    message:
+        "plan_activities: {wildcards.experiment}, for every patient"
+    shell:
+        "python -m theradose.steps.plan_activities --settings {params.settings:q}"
+        " --radionuclide {params.radionuclide:q} --predictions {input.predictions} --models {params.models}"
+        " --out {output} 2>&1 | tee {log}"
+
+
 rule compare:
     input:
         metrics=expand(f"{R}/experiments/{{experiment}}/metrics.tsv", experiment=PLAN.experiments),

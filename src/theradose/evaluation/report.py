@@ -15,6 +15,7 @@ from theradose.evaluation.report_floor import floor_section
 from theradose.evaluation.report_methods import methods_text, provenance_section
 from theradose.evaluation.report_overview import overview_section
 from theradose.evaluation.report_patients import patient_pages
+from theradose.evaluation.report_plans import plans_section
 from theradose.evaluation.report_scores import experiment_page
 from theradose.evaluation.report_stability import stability_section
 from theradose.evaluation.report_tables import Cell, Head, Sheet, count, percent, three, words_cell
@@ -57,6 +58,7 @@ def sections(study: StudyResults) -> list[Section]:
         ("stability", "Stability of radiomics", lambda: stability_section(study)),
         ("overview", "What was learned", lambda: overview_section(study)),
         ("experiments", "Experiments", lambda: [experiment_page(study, e) for e in study.experiments]),
+        ("plans", "Planned activities", lambda: plans_section(study)),
         ("floor", "The smallest possible error", lambda: floor_section(study)),
         ("cards", "Model cards", lambda: _models(study)),
         ("methods", "Methods, ready to paste", lambda: methods_text(study)),

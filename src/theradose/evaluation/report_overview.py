@@ -5,6 +5,7 @@ from typing import Any
 
 from theradose.evaluation.figures import words
 from theradose.evaluation.metric_names import METRIC_NAMES
+from theradose.evaluation.report_plans import plan_line
 from theradose.evaluation.report_tables import DASH, Cell, Head, Sheet, interval, three, three_signed
 from theradose.evaluation.results import ExperimentResults, StudyResults
 
@@ -59,7 +60,9 @@ def _row(study: StudyResults, experiment: ExperimentResults) -> list[Cell]:
 
 def overview_section(study: StudyResults) -> Sheet | None:
     """Return a line for every experiment that was compared, None when there is none."""
-    rows = [_row(study, one) for one in study.experiments if one.name in study.verdicts]
+    compared = [one for one in study.experiments if one.name in study.verdicts]
+    planned = [one for one in compared if (one.plans["partition"] == "test").any()]
+    rows = [*(_row(study, one) for one in compared), *(plan_line(study, one) for one in planned)]
     heads = [
         Head("Experiment", number=False), Head("System", number=False),
         Head("Chosen", number=False), Head("On test patients"), Head("Best baseline", number=False),

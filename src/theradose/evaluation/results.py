@@ -12,7 +12,7 @@ import pandas as pd
 from theradose.cohort.layout import Dataset
 from theradose.columns import Schema
 from theradose.evaluation.limit_scores import LIMIT_SCORES
-from theradose.learning_schemas import NESTED, UPTAKE_SCALING
+from theradose.learning_schemas import NESTED, PLANS, UPTAKE_SCALING
 from theradose.sections import StudySettings
 from theradose.tables import (
     AUDIT,
@@ -88,6 +88,11 @@ class ExperimentResults:
     def nested(self) -> pd.DataFrame:
         """What nested cross-validation found, schema NESTED; without rows when it was not asked for."""
         return _optional(self.folder / "nested.tsv", NESTED)
+
+    @cached_property
+    def plans(self) -> pd.DataFrame:
+        """The activity planned for each patient, schema PLANS; without rows when it was not asked for."""
+        return _optional(self.folder / "plans.tsv", PLANS)
 
     @cached_property
     def uptake_scaling(self) -> pd.DataFrame:

@@ -17,9 +17,9 @@ from theradose.steps.learning import INPUTS, LISTS, OPTIONAL, input_files, load_
 from theradose.tables import SPLITS, TRIALS, read_table, write_table
 
 # What scores of trials do not depend on.
-WORDS = ("name", "title", "system")
+WORDS, AFTERWARDS = ("name", "title", "system"), ("audit_permutations", "nested", "planning")
 BUDGET = {"trials", "workers"}
-NO_MATTER: Any = {**dict.fromkeys(WORDS, True), "audit_permutations": True, "nested": True, "tuning": BUDGET}
+NO_MATTER: Any = {**dict.fromkeys((*WORDS, *AFTERWARDS), True), "tuning": BUDGET}
 
 
 def study_key(chosen: Namespace, settings: ExperimentSettings) -> str:
