@@ -92,6 +92,10 @@ def test_patterns_choose_among_earlier_cycles_and_the_last_dose_stays(read):
 def test_curves_are_needed_and_other_kinds_have_no_cycle(read):
     with pytest.raises(SettingsError, match="of a later cycle fitted curves too"):
         load(splits=None, covariates="c", covariate_manifest="m", labels="l", settings=SETTINGS)
+    with pytest.raises(ValueError, match="planning: only"):
+        ExperimentSettings(
+            name="t", kind="organ_dose", title="t", baselines=("ridge",), predictors=(), cycle=2, planning={}
+        )
     with pytest.raises(ValueError, match="cycle: only"):
         ExperimentSettings(**GIVEN, kind="tiac", cycle=2)
 

@@ -10,12 +10,12 @@ import pandas as pd
 import pytest
 
 from theradose.errors import SettingsError
-from theradose.experiment_sections import ExperimentSettings
+from theradose.experiment_sections import ExperimentSettings, PlanningSettings
 from theradose.features.presets import preset_from, read_preset
-from theradose.learning_schemas import UPTAKE_SCALING
+from theradose.learning_schemas import PLANS, UPTAKE_SCALING
 from theradose.models.store import load_model
 from theradose.settings import to_json
-from theradose.steps import compare, evaluate, train, tune
+from theradose.steps import compare, evaluate, plan_activities, train, tune
 from theradose.steps.learning import image_card
 from theradose.tables import (
     COVARIATE_MANIFEST,
@@ -153,6 +153,26 @@ def test_tables_of_scores_hold_models_beside_baselines(done):
         for name in ("pet_scaled", "population_mean")
     )
     assert (physics < mean).all()
+
+
+def test_plans_are_for_every_patient_by_each(done, tmp_path):
+    folder, _ = done
+    asked = SETTINGS.model_copy(update={"planning": PlanningSettings(cycles=2, probability=0.1)})
+    chosen = Namespace(
+        settings=to_json(asked), radionuclide="Lu-177", predictions=folder / "E" / "predictions.tsv",
+        models=[folder / "E" / name / "model" for name in NAMES], out=tmp_path / "plans.tsv",
+    )  # fmt: skip
+    plan_activities.run(chosen)
+    table = read_table(chosen.out, PLANS)
+    assert table.groupby("predictor").size().eq(24).all()
+    assert set(table["predictor"]) == set(NAMES)
+    planned = table[table["doubt"] == ""]
+    assert len(planned) > 24
+    assert set(planned["binding_organ"]) <= {"kidneys", "liver"}
+    assert planned["exceeded_label"].isin([0, 1]).all()
+    assert json.loads((tmp_path / "plans" / "provenance.json").read_text())["settings"]["planning"]["cycles"] == 2
+    with pytest.raises(SettingsError, match="no therapy to plan"):
+        plan_activities.run(Namespace(**{**vars(chosen), "settings": to_json(SETTINGS)}))
 
 
 def test_runs_are_told_trials_epochs_and_scores(done):
