@@ -81,6 +81,15 @@ def test_who_is_unlike_gets_no_plan_and_the_reason(monkeypatch):
     assert table.loc["v001", "doubt"] == ""
 
 
+def test_without_a_half_life_there_is_no_plan_and_one_may_be_given():
+    request = PlanRequest(4, 0.05)
+    (row,) = plans(predictions(1), {"hybrid": model(0.2)}, request, radionuclide="Y-90").to_dict("records")
+    assert np.isnan(row["activity_gbq"])
+    assert "half-life" in row["doubt"]
+    given = PlanRequest(4, 0.05, t_eff_h={"kidneys": 30.0, "liver": 30.0})
+    assert plans(predictions(1), {"hybrid": model(0.2)}, given, radionuclide="Y-90")["activity_gbq"].iloc[0] > 0
+
+
 def test_organs_without_limits_cannot_be_planned_for():
     with pytest.raises(DataError, match="nothing to plan"):
         plans(predictions(1).query("voi == 'lesions'"), {}, PlanRequest(), radionuclide="Lu-177")

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from theradose.errors import DataError
+from theradose.errors import DataError, TheradoseError
 from theradose.learning_schemas import PLANS
 from theradose.models.domain import Domain
 from theradose.models.patient_plan import PatientPlan, PlanRequest, plan_patient
@@ -20,6 +20,8 @@ from theradose.physics.planning import TARGET
 
 REFERENCES = {"label": "label_gy_per_gbq", "truth": "truth_gy_per_gbq"}
 OUTSIDE = "unlike those learned from"
+# In doubt, or a BED limit without a half-life (only that of Lu-177 is known): no plan, but no end of the study either.
+NO_PLAN = ("THR-435", "missing_t_eff")
 
 
 def cuts(trained: Trained) -> dict[str, float]:
@@ -60,10 +62,10 @@ def _one(own: pd.DataFrame, trained: Trained, request: PlanRequest, radionuclide
     """Return the cells of one patient's plan."""
     try:
         found = plan_patient(trained, predicted(own, cut), request, radionuclide=radionuclide)
-    except DataError as error:
-        if error.code != "THR-435":
+    except TheradoseError as error:
+        if error.code not in NO_PLAN:
             raise
-        return {"doubt": str(error.got)}
+        return {"doubt": str(error.got or error)}
     row: dict[str, Any] = {
         "activity_gbq": found.plan.activity_gbq,
         "binding_organ": found.plan.binding_organ,

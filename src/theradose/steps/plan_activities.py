@@ -20,7 +20,7 @@ def run(chosen: Namespace) -> None:
     asked = settings.planning
     if asked is None:
         raise SettingsError("no therapy to plan", where=Where(field=f"{settings.name}.planning"))
-    request = PlanRequest(asked.cycles, asked.probability, asked.joint, case=asked.case)
+    request = PlanRequest(asked.cycles, asked.probability, asked.joint, case=asked.case, t_eff_h=settings.t_eff_h)
     models = {str(one.card["predictor"]): one for one in map(load_trained, chosen.models)}
     table = plans(read_table(chosen.predictions, PREDICTIONS), models, request, radionuclide=chosen.radionuclide)
     write_table(table, chosen.out, PLANS)
