@@ -27,7 +27,7 @@ KNOWERS = (
     "tables.py",
     "truth_schemas.py",
     "cohort/truth_folder.py",
-    "ops/plan.py",
+    "ops/study.py",
 )
 JUDGES = "theradose.steps.judges"  # what evaluate does for each kind of experiment, no step by itself
 NAMES = re.compile(r"TRUTH_\w+|LATENTS|PLANTED_TRUTH|(truth_\w+|latents)\.(parquet|tsv)")

@@ -44,7 +44,7 @@ from theradose.models.examples import OrganExamples
 from theradose.models.organ_dose import outside
 from theradose.models.predictors import TrainingPlan
 from theradose.models.store import MODEL_FILE, WEIGHTS_FILE, Trained, load_model, save_model
-from theradose.ops.plan import Plan
+from theradose.ops.study import Plan
 from theradose.physics.dose import is_implausible
 from theradose.provenance import sha256_file, write_json
 from theradose.sections import StudySettings

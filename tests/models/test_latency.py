@@ -8,7 +8,8 @@ from theradose.errors import DataError, LeakageError, SettingsError
 from theradose.experiment_sections import ExperimentSettings
 from theradose.features.manifest import manifest
 from theradose.models import latency
-from theradose.models.latency_examples import LEAST_MONTHS, latency_examples
+from theradose.models.column_network import held_back
+from theradose.models.latency_examples import LEAST_MONTHS, latency_examples, subset
 from theradose.models.latency_predictors import (
     BED,
     MECHANISTIC,
@@ -17,7 +18,6 @@ from theradose.models.latency_predictors import (
     MechanisticLatency,
     MlpLatency,
     RidgeLatency,
-    held_back,
     prepared,
     standardised,
 )
@@ -183,10 +183,10 @@ def test_the_literal_network_never_sees_a_censored_patient(latency_examples):
 
 def test_watchers_are_not_learned_from(latency_examples):
     _, training = latency_examples()
-    learning, watching = held_back(training, 3)
+    learning, watching = held_back(training, 3, subset)
     assert len(watching) == 10
     assert not set(learning.patients) & set(watching.patients)
-    assert held_back(training.pick(np.arange(9)), 3)[1] is None
+    assert held_back(training.pick(np.arange(9)), 3, subset)[1] is None
 
 
 def test_the_mechanistic_columns_are_in_the_manifest():

@@ -7,10 +7,11 @@ from sklearn.pipeline import Pipeline
 from theradose.errors import DataError
 from theradose.features.cycles import LAST_DOSE
 from theradose.models.baselines import LastCycle, PetScaled, PopulationMean
+from theradose.models.column_network import held_back
 from theradose.models.columns import preparation
 from theradose.models.examples import SUV, WEIGHT, OrganExamples, subset
 from theradose.models.linear import HybridDose, LastCycleHybrid, RidgeDose
-from theradose.models.mlp import MlpDose, held_back
+from theradose.models.mlp import MlpDose
 from theradose.models.predictors import TrainingPlan
 from theradose.models.registry import PREDICTORS
 from theradose.models.tabular import TabularDose
@@ -105,11 +106,11 @@ def test_mlp_learns_better_than_the_mean(organ_examples):
 
 def test_watching_patients_are_not_learned_from(organ_examples):
     training, _, _ = organ_examples()
-    learning, watching = held_back(training, seed=5)
+    learning, watching = held_back(training, 5, subset)
     assert not set(learning.patients) & set(watching.patients)
     assert sorted([*learning.patients, *watching.patients]) == sorted(training.patients)
     assert len(watching) == len(training) // 5
-    assert held_back(subset(training, training.patients[:9]), seed=5)[1] is None
+    assert held_back(subset(training, training.patients[:9]), 5, subset)[1] is None
 
 
 @pytest.mark.parametrize("predictor", [*LEARNERS, MlpDose])

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from theradose.errors import SettingsError, StorageError
-from theradose.ops.plan import Plan, load_plan, step_code
+from theradose.ops.plan import load_plan, step_code
+from theradose.ops.study import Plan
 from theradose.sections import StudySettings
 from theradose.settings import from_json, load_experiment, load_study, parse_settings
 
@@ -43,7 +44,11 @@ def test_a_bed_of_an_experiment_has_the_half_lives_of_its_study():
     }
     plan = load_plan(asked, ROOT)
     assert plan.experiments["toxicity"].t_eff_h["spleen"] == 70.0
-    assert plan.experiments["organ_dose"].t_eff_h == {}
+    assert plan.experiments["toxicity"].t_eff_h["kidneys"] > 0
+    assert plan.experiments["organ_dose"].t_eff_h == {"spleen": 70.0}  # plans know the usual ones of 177Lu already
+    usual = load_plan({"study": "s", "experiments": ["organ_dose", "organ_dose_nested"]}, ROOT).experiments
+    assert usual["organ_dose"].planning is not None
+    assert usual["organ_dose"].t_eff_h == {}
 
 
 def test_a_study_for_a_quick_look_bounds_every_search_and_lengthens_none():
@@ -55,6 +60,31 @@ def test_a_study_for_a_quick_look_bounds_every_search_and_lengthens_none():
     assert [quick[name].tuning.trials for name in plain] == [3, 2, 3, 3]
     assert quick["organ_dose_nested"].nested.trials == 3 < plain["organ_dose_nested"].nested.trials
     assert quick["latency"].tuning.folds == plain["latency"].tuning.folds
+
+
+@pytest.mark.parametrize(
+    ("organs", "case", "fine"),
+    [
+        ("[kidneys]", "standard", True),
+        ("[kidneys]", "cautious", True),
+        ("[kidneys]", "standart", False),
+        ("[kidneys]", "virtual", False),
+        ("[spleen, liver]", "standard", True),
+        ("[spleen]", "standard", False),
+    ],
+)
+def test_activities_are_planned_where_the_table_has_a_limit(organs, case, fine, tmp_path):
+    folder = tmp_path / "config" / "experiments"
+    folder.mkdir(parents=True)
+    shutil.copytree(ROOT / "config" / "radiomics", tmp_path / "config" / "radiomics")
+    text = f"name: mine\nkind: organ_dose\ntitle: T\nbaselines: [pet_scaled]\npredictors: [ridge]\norgans: {organs}\n"
+    (folder / "mine.yaml").write_text(text + f"planning: {{case: {case}}}\n", encoding="utf-8")
+    asked = {"study": "s", "experiments": ["mine"]}
+    if fine:
+        assert load_plan(asked, tmp_path).experiments["mine"].planning.case == case
+    else:
+        with pytest.raises(SettingsError, match=rf"mine.planning.case.*{case}.*choose one of standard, cautious"):
+            load_plan(asked, tmp_path)
 
 
 def test_who_is_excluded_does_not_change_the_cohort():

@@ -1,4 +1,4 @@
-# Short names for what every rule file uses. The study's plan (places, parts, experiments) is theradose.ops.plan.Plan.
+# Short names for what every rule file uses. The study's plan (places, parts, experiments) is theradose.ops.study.Plan.
 STUDY = PLAN.study
 DATA, TRUTH, R, MODELS = PLAN.data, PLAN.truth, PLAN.results, PLAN.models
 CHUNKS = PLAN.chunks
@@ -165,6 +165,6 @@ TARGETS = {
         experiment=[name for name, one in PLAN.experiments.items() if one.planning],
     ),
     "released": [f"{MODELS}/{file}" for file in PLAN.model_files],
-    "metrics": [PLAN.metrics] if PLAN.experiments else [],
+    "metrics": [PLAN.metrics, f"{R}/experiments.json"] if PLAN.experiments else [],
     "report": [f"{R}/report/index.html", f"{R}/summary.txt"],
 }

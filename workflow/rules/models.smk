@@ -1,5 +1,23 @@
 # Experiments: each predictor is tuned and trained, all of an experiment are judged together, the best is released.
-# The tracking store is prepared first; its record is `ancient`, so that a new parent run trains nothing again.
+# Names are checked at once, beside the first images. The tracking store is prepared before any fit; its record is
+# `ancient`, so that a new parent run trains nothing again.
+rule check_experiments:
+    output:
+        f"{R}/experiments.json",
+    log:
+        f"{R}/log/check_experiments.log",
+    priority: 100
+    conda:
+        "../../environment.yml"
+    params:
+        settings=PLAN.learned,
+        code=step_code("check_experiments"),
+    message:
+        "check_experiments: predictors and hyperparameters, before any image is read"
+    shell:
+        "python -m theradose.steps.check_experiments --settings {params.settings:q} --out {output} 2>&1 | tee {log}"
+
+
 rule init_tracking:
     output:
         f"{R}/tracking.json",

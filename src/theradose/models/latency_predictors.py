@@ -11,13 +11,12 @@ from torch import nn
 
 from theradose.models.aft import Aft, fit_aft
 from theradose.models.aft_network import AFT_LOSSES, AftNetwork
+from theradose.models.column_network import ColumnNetwork, held_back
 from theradose.models.columns import Columns, LogSkewed, log_where
 from theradose.models.dose_columns import COURSE_BED, column
 from theradose.models.latency_examples import LatencyExamples, subset
-from theradose.models.mlp import HELD_BACK, PREFIX
-from theradose.models.networks import initialise
 from theradose.models.predictors import Choice, FloatRange, History, OnEpoch, Predictor, Range, TrainingPlan
-from theradose.models.training import Inputs, as_tensor, fit_network, from_arrays, predict, prepare_torch, to_arrays
+from theradose.models.training import Inputs, as_tensor, prepare_torch
 
 BED = column("kidneys", COURSE_BED)
 MECHANISTIC = (BED, "clinical.age_y", "clinical.hypertension", "clinical.diabetes", "biological.egfr_ml_min")
@@ -114,7 +113,7 @@ class RidgeLatency(LinearLatency):
     defaults: ClassVar[dict[str, Any]] = {"alpha": 100.0}
 
 
-class MlpLatency(Predictor):
+class MlpLatency(ColumnNetwork):
     """A dense network on all columns that learns by the log-normal likelihood, so that censored patients count too.
 
     A fifth of the patients, drawn by the seed, ends the training. With `loss` rmse_uncensored only observed latencies
@@ -123,7 +122,6 @@ class MlpLatency(Predictor):
 
     name: ClassVar[str] = "latency_mlp"
     kind: ClassVar[str] = "latency"
-    iterates: ClassVar[bool] = True
     space: ClassVar[dict[str, Range]] = {
         "hidden": Choice(("4", "8", "16", "32", "16-8", "32-16", "64-32")),
         "dropout": FloatRange(0.0, 0.5),
@@ -137,24 +135,13 @@ class MlpLatency(Predictor):
     def _fit(self, examples: Any, *, seed: int, training: TrainingPlan, on_epoch: OnEpoch | None) -> History:
         prepare_torch(seed)
         usable = examples if self.parameters["loss"] == "aft" else examples.pick(examples.observed)
-        learning, watching = held_back(usable, seed)
+        learning, watching = held_back(usable, seed, subset)
         # Columns and scale come from the patients learned from alone: those who watch must not choose.
         self.columns = standardised(learning, list(learning.covariates.columns))
         level = fit_aft(np.zeros((len(learning), 0)), learning.log_months, learning.observed)
         self.scale = np.array([level.intercept, level.log_sd])
-        self.network = initialise(self._build(), "default", seed)
-        return fit_network(
-            self.network,
-            self._inputs(learning),
-            as_tensor(self._target(learning)),
-            AFT_LOSSES[self.parameters["loss"]],
-            learning_rate=self.parameters["learning_rate"],
-            weight_decay=self.parameters["weight_decay"],
-            plan=training,
-            seed=seed,
-            validation=None if watching is None else (self._inputs(watching), as_tensor(self._target(watching))),
-            on_epoch=on_epoch,
-        )
+        self.network, loss = self._new(seed), AFT_LOSSES[self.parameters["loss"]]
+        return self._train(learning, watching, loss, seed=seed, training=training, on_epoch=on_epoch)
 
     def _build(self) -> nn.Module:
         hidden = [int(size) for size in self.parameters["hidden"].split("-")]
@@ -166,23 +153,6 @@ class MlpLatency(Predictor):
     def _target(self, examples: LatencyExamples) -> np.ndarray:
         return np.column_stack([(examples.log_months - self.scale[0]) / self.scale[1], examples.observed])
 
-    def _predict(self, examples: Any) -> np.ndarray:
-        standard = predict(self.network, self._inputs(examples))[:, 0].astype(float)
-        return np.asarray(self.scale[0] + self.scale[1] * standard)
-
-    def _arrays(self) -> dict[str, np.ndarray]:
-        weights = {PREFIX + name: values for name, values in to_arrays(self.network).items()}
-        return {**self.columns.tensors(), **weights, "scale": self.scale}
-
-    def _notes(self) -> dict[str, Any]:
-        return self.columns.notes() if self.is_fitted else {}
-
-    def _restore(self, state: Mapping[str, Any], tensors: Mapping[str, np.ndarray]) -> None:
-        self.columns = Columns.restore(state, tensors)
-        self.scale = tensors["scale"]
-        weights = {n.removeprefix(PREFIX): v for n, v in tensors.items() if n.startswith(PREFIX)}
-        self.network = from_arrays(self._build(), weights)
-
 
 class LiteralMlpLatency(MlpLatency):
     """The source paper's network: RMSE of the log latency of those in whom it was seen, section 8.
@@ -192,15 +162,6 @@ class LiteralMlpLatency(MlpLatency):
 
     name: ClassVar[str] = "latency_mlp_literal"
     defaults: ClassVar[dict[str, Any]] = {**MlpLatency.defaults, "loss": "rmse_uncensored"}
-
-
-def held_back(examples: LatencyExamples, seed: int) -> tuple[LatencyExamples, LatencyExamples | None]:
-    """Split training examples into those learned from and those that watch for the end; nobody watches under ten."""
-    names = sorted(examples.patients)
-    if len(names) < 2 * HELD_BACK:
-        return examples, None
-    watching = list(np.random.default_rng([seed, 2]).permutation(names)[: len(names) // HELD_BACK])
-    return subset(examples, [n for n in names if n not in watching]), subset(examples, watching)
 
 
 LATENCY_PREDICTORS: dict[str, type[Predictor]] = {

@@ -5,14 +5,14 @@ from typing import Any, ClassVar
 
 import numpy as np
 from scipy.special import expit, logit
-from torch import nn
+from torch import Tensor, nn
 
+from theradose.models.column_network import HELD_BACK, ColumnNetwork
 from theradose.models.columns import Columns, learned
 from theradose.models.logistic import fit_logistic, rate_of
-from theradose.models.networks import NETWORKS, initialise
 from theradose.models.outcome_examples import CAUSES, OutcomeExamples, subset
 from theradose.models.predictors import Choice, FloatRange, History, IntRange, OnEpoch, Predictor, Range, TrainingPlan
-from theradose.models.training import Inputs, as_tensor, fit_network, from_arrays, predict, prepare_torch, to_arrays
+from theradose.models.training import prepare_torch
 from theradose.physics.limits import constant, has_constant
 from theradose.physics.radiobiology import eqd2_gy
 from theradose.vocabulary import LESIONS
@@ -21,9 +21,8 @@ KIND = "outcome"
 RESPONSE_LOG_ODDS_PER_GY = np.log(1.5) / 50.0  # odds ratio 1.5 per 50 Gy: docs/virtual-outcomes.md (Alipour)
 CURVE_RIDGE = 1.0  # own choice: the slope's prior is normal, an odds ratio of e per spread; felt below ten events
 SMALLEST_SPREAD = 1e-9
-HELD_BACK = 5  # one patient in five watches for the end of training
 EVERY = 100_000  # more columns than any table has
-PREFIX, PHYSICS = "network.", "ntcp."
+PHYSICS = "ntcp."
 
 
 class BaseRate(Predictor):
@@ -183,7 +182,7 @@ class HybridOutcome(LogisticAll):
         self.physics = Ntcp.restore(Ntcp().state(), own)
 
 
-class OutcomeMlp(Predictor):
+class OutcomeMlp(ColumnNetwork):
     """Base log-odds plus a network of one hidden layer on selected columns; a fifth of the patients ends the training.
 
     With one class in training nothing can be told apart, and the base rate is all that is predicted.
@@ -191,7 +190,7 @@ class OutcomeMlp(Predictor):
 
     name: ClassVar[str] = "outcome_mlp"
     kind: ClassVar[str] = KIND
-    iterates: ClassVar[bool] = True
+    scale_name: ClassVar[str] = "base"
     space: ClassVar[dict[str, Range]] = {
         "hidden": Choice((2, 4, 8, 16)),
         "dropout": FloatRange(0.0, 0.5),
@@ -206,50 +205,21 @@ class OutcomeMlp(Predictor):
     def _fit(self, examples: Any, *, seed: int, training: TrainingPlan, on_epoch: OnEpoch | None) -> History:
         prepare_torch(seed)
         learning, watching = held_back(examples, seed)
-        self.base = np.array([logit(rate_of(learning.observed)), float(len(set(learning.observed)) > 1)])
+        self.scale = np.array([logit(rate_of(learning.observed)), float(len(set(learning.observed)) > 1)])
         # Columns and scale come from the patients learned from alone: those who watch must not choose.
         offered: Any = learning
         self.columns, _ = learned(offered, learning.observed, self.parameters["k"], training)
-        self.network = initialise(self._build(), "default", seed)
-        if not self.base[1]:
+        self.network = self._new(seed)
+        if not self.scale[1]:
             return []
-        return fit_network(
-            self.network,
-            self._inputs(learning),
-            as_tensor(learning.observed[:, None]),
-            lambda odds, target: nn.functional.binary_cross_entropy_with_logits(odds + float(self.base[0]), target),
-            learning_rate=self.parameters["learning_rate"],
-            weight_decay=self.parameters["weight_decay"],
-            plan=training,
-            seed=seed,
-            validation=None if watching is None else (self._inputs(watching), as_tensor(watching.observed[:, None])),
-            on_epoch=on_epoch,
-        )
 
-    def _build(self) -> nn.Module:
-        sizes = [self.parameters["hidden"]]
-        return NETWORKS["mlp"](len(self.columns.names) + 1, sizes, self.parameters["dropout"])
+        def loss(odds: Tensor, target: Tensor) -> Tensor:
+            return nn.functional.binary_cross_entropy_with_logits(odds + float(self.scale[0]), target)
 
-    def _inputs(self, examples: Any) -> Inputs:
-        """Return the prepared columns and a column of ones, so that a network without columns still learns a rate."""
-        return (as_tensor(np.column_stack([self.columns.prepare(examples), np.ones(len(examples))])),)
+        return self._train(learning, watching, loss, seed=seed, training=training, on_epoch=on_epoch)
 
-    def _predict(self, examples: Any) -> np.ndarray:
-        apart = predict(self.network, self._inputs(examples))[:, 0].astype(float)
-        return np.asarray(self.base[0] + self.base[1] * apart)
-
-    def _arrays(self) -> dict[str, np.ndarray]:
-        weights = {PREFIX + name: values for name, values in to_arrays(self.network).items()}
-        return {**self.columns.tensors(), **weights, "base": self.base}
-
-    def _notes(self) -> dict[str, Any]:
-        return self.columns.notes() if self.is_fitted else {}
-
-    def _restore(self, state: Mapping[str, Any], tensors: Mapping[str, np.ndarray]) -> None:
-        self.columns = Columns.restore(state, tensors)
-        self.base = tensors["base"]
-        weights = {n.removeprefix(PREFIX): v for n, v in tensors.items() if n.startswith(PREFIX)}
-        self.network = from_arrays(self._build(), weights)
+    def _target(self, examples: Any) -> np.ndarray:
+        return np.asarray(examples.observed[:, None])
 
 
 def held_back(examples: OutcomeExamples, seed: int) -> tuple[OutcomeExamples, OutcomeExamples | None]:

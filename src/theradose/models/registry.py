@@ -1,6 +1,7 @@
 """All predictors by name; joining this dict means inheriting its contract tests."""
 
 from collections.abc import Mapping
+from difflib import get_close_matches
 from typing import Any
 
 from theradose.errors import SettingsError, Where
@@ -45,15 +46,23 @@ PREDICTORS: dict[str, type[Predictor]] = {
 }
 
 
-def predictor_named(name: str, kind: str, fixed: Mapping[str, Any] | None = None) -> type[Predictor]:
+def predictor_named(
+    name: str, kind: str, fixed: Mapping[str, Any] | None = None, *, experiment: str = ""
+) -> type[Predictor]:
     """Return a predictor's class, its hyperparameters `fixed` to values that are then not searched.
 
-    SettingsError when there is none of this name for this kind of experiment, or it has no such hyperparameter.
+    `experiment` is who asks, for the fault. SettingsError when there is none of this name for this kind of experiment,
+    or it has no such hyperparameter.
     """
     fitting = sorted(known for known, predictor in PREDICTORS.items() if predictor.kind == kind)
     if name not in fitting:
+        close = get_close_matches(name, fitting, n=1)
         raise SettingsError(
-            f"no predictor of this name for {kind}", where=Where(field="predictors"), got=name, expected=fitting
+            f"no predictor of this name for {kind}",
+            where=Where(field=f"{experiment}.predictors" if experiment else "predictors"),
+            got=name,
+            expected=fitting,
+            remedy=f"did you mean {close[0]}?" if close else None,
         )
     return with_fixed(PREDICTORS[name], fixed) if fixed else PREDICTORS[name]
 

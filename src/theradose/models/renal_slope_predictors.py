@@ -4,8 +4,9 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from theradose.models.column_network import Keep
 from theradose.models.linear import RidgeDose
-from theradose.models.mlp import Keep, MlpDose
+from theradose.models.mlp import MlpDose
 from theradose.models.outcome_examples import CAUSES, OutcomeExamples, subset
 from theradose.models.outcome_predictors import EVERY
 from theradose.models.predictors import FloatRange, History, IntRange, OnEpoch, Predictor, Range, TrainingPlan

@@ -9,9 +9,9 @@ import torch
 from torch import Tensor, nn
 
 from theradose.models.baselines import log_uptake_per_weight
+from theradose.models.column_network import held_back
 from theradose.models.columns import Columns, learned
 from theradose.models.examples import SUV, VOLUME, WEIGHT
-from theradose.models.mlp import held_back
 from theradose.models.multitask_baselines import under
 from theradose.models.networks import initialise, mlp
 from theradose.models.predictors import Choice, FloatRange, History, IntRange, OnEpoch, Predictor, Range, TrainingPlan
@@ -94,7 +94,7 @@ class TiacMlp(Predictor):
 
     def _fit(self, examples: Any, *, seed: int, training: TrainingPlan, on_epoch: OnEpoch | None) -> History:
         prepare_torch(seed)
-        learning, watching = self._two(examples, seed)
+        learning, watching = held_back(examples, seed, subset)
         offset, target = self._offset(learning), self._heads_target(learning)
         self.start = (target - offset).mean(axis=0)
         left, k = target - offset - self.start, self.parameters["k"]
@@ -121,11 +121,6 @@ class TiacMlp(Predictor):
             validation=seen,
             on_epoch=on_epoch,
         )
-
-    def _two(self, examples: TiacExamples, seed: int) -> tuple[TiacExamples, TiacExamples | None]:
-        """Split by patient into those learned from and those that watch for the end of training (or None)."""
-        learning, watching = held_back(examples.base, seed)
-        return subset(examples, learning.patients), None if watching is None else subset(examples, watching.patients)
 
     def _build(self) -> TiacNetwork:
         n_in = sum(len(columns.names) for columns in self.columns.values()) + 1
