@@ -25,6 +25,16 @@ def test_each_experiment_stands_beside_its_best_baseline(study):
     assert all("baseline" in line for line in lines)
 
 
+def test_a_long_name_of_an_experiment_stands_apart_from_its_model(study, monkeypatch):
+    (name, found), *_ = study.verdicts.items()
+    long = "organ_dose_centres_combat"
+    monkeypatch.setattr(type(study), "verdicts", property(lambda _: {name: found, long: found}))
+    first, second = experiment_lines(study)
+    assert second.startswith("Organ dose centres combat  ")
+    assert second[27:] == first[27:]
+    assert not second[27:].startswith(" ")
+
+
 def test_reduced_studies_say_what_they_have(real_patient, radiomics_only):
     assert "1 time-activity curves, 1 fits refused" in summary(real_patient)
     assert "Radiomics   8 values of 2 patients" in summary(radiomics_only)

@@ -50,7 +50,7 @@ def score_words(score: dict[str, Any] | None, metric: str) -> str:
 
 def experiment_lines(study: StudyResults) -> list[str]:
     """Return for each experiment the chosen predictor beside the best baseline, on the test patients."""
-    lines = []
+    lines, width = [], max(12, *(len(words(name)) + 2 for name in study.verdicts), 0)
     for name, found in study.verdicts.items():
         best, baseline, metric = found["best"], found["best_baseline"], found["metric"]
         own = f"{words(best)} {score_words(found['test'].get(best), metric)}"
@@ -59,7 +59,7 @@ def experiment_lines(study: StudyResults) -> list[str]:
             if best == baseline
             else f"best baseline {words(baseline)} {score_words(found['test'].get(baseline), metric)}"
         )
-        lines.append(f"{words(name).capitalize():<12}{own}; {beside}")
+        lines.append(f"{words(name).capitalize():<{width}}{own}; {beside}")
     return lines
 
 
