@@ -136,8 +136,8 @@ class ExperimentSettings(Section):
         asked = self.harmonise.method != "none" or self.selection is not None
         if asked and self.kind != "organ_dose":
             raise ValueError("harmonise, selection: only for experiments of kind organ_dose")
-        if self.audit_permutations and self.kind not in ("organ_dose", "outcome"):
-            raise ValueError("audit_permutations: only for experiments of kind organ_dose or outcome")
+        if self.audit_permutations and self.kind not in ("organ_dose", "outcome", "renal_slope"):
+            raise ValueError("audit_permutations: only for experiments of kind organ_dose, outcome or renal_slope")
         return self
 
     @model_validator(mode="after")

@@ -1,10 +1,12 @@
 from dataclasses import replace
+from typing import ClassVar
 
 import numpy as np
 import pandas as pd
 import pytest
 
 from theradose.cohort.virtual.outcomes import EGFR_AT_MONTHS, LATENCY_LOG_SD
+from theradose.evaluation.leakage_audit import SHUFFLED, audit_models
 from theradose.evaluation.renal_slope import NOISE, REFERENCES, UNIT, evaluate
 from theradose.experiment_sections import ExperimentSettings
 from theradose.learning_schemas import SLOPE_PREDICTIONS
@@ -14,7 +16,7 @@ from theradose.models.outcome_examples import CAUSES
 from theradose.models.predictors import TrainingPlan
 from theradose.models.renal_slope_predictors import SlopeMean, SlopeMechanistic
 from theradose.models.store import Trained
-from theradose.tables import METRICS, read_table, write_table
+from theradose.tables import AUDIT, METRICS, checked, read_table, write_table
 from theradose.truth_schemas import LATENTS, TRUTH_OUTCOME
 from theradose.vocabulary import EGFR_SLOPE
 
@@ -128,3 +130,33 @@ def test_the_line_learns_from_five_columns_and_the_mean_from_none(examples):
     np.testing.assert_allclose(mean.predict(examples), inside.observed.mean())
     others = examples.covariates.assign(**{f"noise_{k}": 1e6 for k in range(6)})
     assert line.predict(replace(examples, covariates=others)).tobytes() == line.predict(examples).tobytes()
+
+
+class PeepingMean(SlopeMean):
+    """Knows the label of everyone, held out or not."""
+
+    book: ClassVar[dict[str, float]] = {}
+
+    def _predict(self, examples):
+        return np.array([self.book[patient] for patient in examples.patients])
+
+
+def test_slopes_are_audited_and_who_knows_them_is_found(examples, monkeypatch):
+    inside = renal_slope.subset(examples, NAMES[:TRAINING])
+    settings = SETTINGS.model_copy(update={"audit_permutations": 6})
+    models = {}
+    for model in (SlopeMean(), SlopeMechanistic(), PeepingMean()):
+        model.fit(inside, seed=1, training=TrainingPlan())
+        models[type(model).__name__] = Trained({EGFR_SLOPE: model}, {}, {})
+    honest = SHUFFLED["renal_slope"]
+
+    def remember(own, y):
+        PeepingMean.book = dict(zip(own.patients, y, strict=True))
+        return honest.relabelled(own, y)
+
+    monkeypatch.setitem(SHUFFLED, "renal_slope", replace(honest, relabelled=remember))
+    folds = {patient: place % 4 for place, patient in enumerate(inside.patients)}
+    table = checked(audit_models(settings, {EGFR_SLOPE: examples}, models, folds=folds, seed=1), AUDIT)
+    verdicts = dict(zip(table["predictor"], table["verdict"], strict=True))
+    assert verdicts == {"SlopeMean": "clean", "SlopeMechanistic": "clean", "PeepingMean": "leak"}
+    assert table.set_index("predictor").loc["SlopeMechanistic", "skill"] > 0.3

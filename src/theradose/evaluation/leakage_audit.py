@@ -157,7 +157,8 @@ SHUFFLED: dict[str, Shuffled] = {
         lambda own: own.observed, lambda own, y: replace(own, observed=y), outcome_examples.subset, expit
     ),
 }
-"""The kinds of experiment that can be audited: log doses, and events as 0 and 1."""
+SHUFFLED["renal_slope"] = replace(SHUFFLED["outcome"], scaled=np.asarray)
+"""The kinds of experiment that can be audited: log doses, events as 0 and 1, slopes."""
 
 
 def _folds_of(patients: Sequence[str], folds: Mapping[str, int], n_folds: int) -> Folds:
