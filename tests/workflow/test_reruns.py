@@ -3,6 +3,8 @@
 import os
 import re
 
+from theradose.settings import load_experiment
+
 PARAMS = "params have changed since last execution:"
 
 
@@ -43,7 +45,7 @@ def test_a_changed_comment_or_docstring_reruns_nothing(finished):
 def test_a_changed_value_reruns_the_steps_that_get_its_section(finished):
     finished.edit("config/quick.yaml", "copies: 1", "copies: 2")
     said = finished.snakemake("-n")
-    assert movers(said, PARAMS) == {"augment", "init_tracking"}
+    assert movers(said, PARAMS) == {"augment"}
     jobs = set(jobs_of(said))
     assert {"augment", "tune", "train"} <= jobs
     assert not {"simulate", "check", "quantify", "normalise", "extract_features"} & jobs
@@ -66,12 +68,28 @@ def test_other_data_rerun_their_descendants_and_not_what_made_them(finished):
     (finished.root / "data/quick/manifest.tsv").write_text("another version\n", encoding="utf-8")
     jobs = set(finished.jobs())
     assert {"check", "quantify", "extract_features", "normalise", "train", "report"} <= jobs
-    assert not {"simulate", "init_tracking"} & jobs
+    assert "simulate" not in jobs
 
 
-def test_a_new_tracking_run_trains_nothing_again(finished):
+def test_a_new_title_or_tracking_run_trains_nothing_again(finished):
     finished.edit("config/quick.yaml", "title: Quick", "title: Another quick")
-    assert set(finished.jobs()) <= {"init_tracking", "report", "default", "total"}
-    tracking = finished.root / "results/quick/tracking.json"
-    tracking.write_text("another run\n", encoding="utf-8")
+    assert set(finished.jobs()) == {"report", "summarise", "default", "total"}
+    (finished.root / "results/quick/tracking.json").write_text("another run\n", encoding="utf-8")
     assert not {"tune", "train", "evaluate"} & set(finished.jobs())
+
+
+def test_an_experiment_that_is_added_is_learned_and_the_others_are_not_again(finished):
+    folder = finished.root / "config" / "experiments"
+    text = (folder / "organ_dose_quick.yaml").read_text(encoding="utf-8")
+    (folder / "mine.yaml").write_text(text.replace("name: organ_dose_quick", "name: mine"), encoding="utf-8")
+    finished.edit("config/quick.yaml", "experiments: [", "experiments: [mine, ")
+    jobs = finished.jobs()
+    predictors = len(load_experiment(folder, "mine").all_predictors)
+    assert (jobs["tune"], jobs["train"], jobs["evaluate"]) == (predictors, predictors, 1)
+    assert {"compare", "register", "report"} <= set(jobs)
+    assert not {"simulate", "extract_features", "compute_dose"} & set(jobs)
+
+
+def test_a_changed_bound_of_the_searches_tunes_again(finished):
+    finished.edit("config/quick.yaml", "title: Quick", "workflow: {trials: 1}\ntitle: Quick")
+    assert {"tune", "train", "evaluate", "report"} <= set(finished.jobs())

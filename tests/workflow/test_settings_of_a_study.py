@@ -35,7 +35,7 @@ def test_parts_that_a_study_lacks_are_left_out(project):
     study = write_study(project, "small", "small")
     jobs = study.jobs()
     assert {"compute_dose", "extract_features", "report"} <= set(jobs)
-    assert not {"tune", "train", "evaluate", "register", "init_tracking", "check_experiments", "augment"} & set(jobs)
+    assert not {"tune", "train", "evaluate", "register", "augment"} & set(jobs)
     text = (project.root / study.config).read_text(encoding="utf-8")
     only_pet = "radiomics: {presets: {pet: pet_8mm}}\ncheck: {require: [pet, mask]}\n"
     (project.root / study.config).write_text(text + only_pet, encoding="utf-8")

@@ -2,6 +2,7 @@
 STUDY = PLAN.study
 DATA, TRUTH, R, MODELS = PLAN.data, PLAN.truth, PLAN.results, PLAN.models
 CHUNKS = PLAN.chunks
+TRACKING = f"{R}/tracking.json"
 
 # `python` in a shell line is the one that runs Snakemake, whether its environment is activated or not.
 os.environ.update(PATH=os.pathsep.join([os.path.dirname(sys.executable), os.environ.get("PATH", "")]))
@@ -21,6 +22,26 @@ wildcard_constraints:
     chunk=r"\d+",
     experiment="[a-z][a-z0-9_-]*",
     predictor="[a-z][a-z0-9_-]*",
+
+
+def before_all_jobs():
+    """Look up predictors and prepare the tracking store, outside the graph; a fault ends the run before its first job."""
+    files = [
+        "--data-manifest",
+        f"{DATA}/manifest.tsv",
+        "--splits",
+        f"{R}/split/splits.tsv",
+        "--out",
+        TRACKING,
+    ]
+    steps = (
+        {"check_experiments": [PLAN.learned], "init_tracking": [to_json(STUDY), *files]}
+        if PLAN.experiments
+        else {}
+    )
+    for step, flags in steps.items():
+        if subprocess.run([sys.executable, "-m", f"theradose.steps.{step}", "--settings", *flags]).returncode:
+            sys.exit(f"theradose: {step} has found a fault, told above; no job was begun")
 
 
 def section(name):
@@ -165,6 +186,6 @@ TARGETS = {
         experiment=[name for name, one in PLAN.experiments.items() if one.planning],
     ),
     "released": [f"{MODELS}/{file}" for file in PLAN.model_files],
-    "metrics": [PLAN.metrics, f"{R}/experiments.json"] if PLAN.experiments else [],
+    "metrics": [PLAN.metrics] if PLAN.experiments else [],
     "report": [f"{R}/report/index.html", f"{R}/summary.txt"],
 }

@@ -1,43 +1,6 @@
 # Experiments: each predictor is tuned and trained, all of an experiment are judged together, the best is released.
-# Names are checked at once, beside the first images. The tracking store is prepared before any fit; its record is
-# `ancient`, so that a new parent run trains nothing again.
-rule check_experiments:
-    output:
-        f"{R}/experiments.json",
-    log:
-        f"{R}/log/check_experiments.log",
-    priority: 100
-    conda:
-        "../../environment.yml"
-    params:
-        settings=PLAN.learned,
-        code=step_code("check_experiments"),
-    message:
-        "check_experiments: predictors and hyperparameters, before any image is read"
-    shell:
-        "python -m theradose.steps.check_experiments --settings {params.settings:q} --out {output} 2>&1 | tee {log}"
-
-
-rule init_tracking:
-    output:
-        f"{R}/tracking.json",
-    log:
-        f"{R}/log/init_tracking.log",
-    conda:
-        "../../environment.yml"
-    params:
-        settings=lambda wildcards: to_json(STUDY),
-        store=digest(os.environ.get("MLFLOW_TRACKING_URI", "")),
-        manifest=f"{DATA}/manifest.tsv",
-        splits=f"{R}/split/splits.tsv",
-        code=step_code("init_tracking"),
-    message:
-        "init_tracking: MLflow database, experiment and parent run"
-    shell:
-        "python -m theradose.steps.init_tracking --settings {params.settings:q} --data-manifest {params.manifest}"
-        " --splits {params.splits} --out {output} 2>&1 | tee {log}"
-
-
+# Before all jobs predictors are looked up and the tracking store is prepared (`before_all_jobs` in common.smk): a job that
+# every other one waits for would hide from Snakemake what else has to run.
 rule assemble_latency:
     input:
         unpack(latency_inputs),
@@ -67,7 +30,6 @@ rule assemble_latency:
 rule tune:
     input:
         unpack(learning_inputs),
-        tracking=ancient(f"{R}/tracking.json"),
     output:
         tune=f"{R}/experiments/{{experiment}}/{{predictor}}/tune.json",
         trials=f"{R}/experiments/{{experiment}}/{{predictor}}/trials.tsv",
@@ -81,12 +43,13 @@ rule tune:
         seed=STUDY.seed,
         files=learning_flags,
         out=lambda wildcards, output: folder(output.tune),
+        tracking=TRACKING,
         code=step_code("tune"),
     message:
         "tune: {wildcards.predictor} of {wildcards.experiment}"
     shell:
         "python -m theradose.steps.tune --settings {params.settings:q} --predictor {wildcards.predictor}"
-        " --seed {params.seed} {params.files} --tracking {input.tracking} --out {params.out} 2>&1 | tee {log}"
+        " --seed {params.seed} {params.files} --tracking {params.tracking} --out {params.out} 2>&1 | tee {log}"
 
 
 rule train:
@@ -94,7 +57,6 @@ rule train:
         unpack(learning_inputs),
         tune=f"{R}/experiments/{{experiment}}/{{predictor}}/tune.json",
         presets=preset_files,
-        tracking=ancient(f"{R}/tracking.json"),
     output:
         model=f"{R}/experiments/{{experiment}}/{{predictor}}/model/model.json",
         weights=f"{R}/experiments/{{experiment}}/{{predictor}}/model/weights.safetensors",
@@ -111,13 +73,14 @@ rule train:
         files=learning_flags,
         radiomics=radiomics_flags,
         out=lambda wildcards, output: folder(output.train),
+        tracking=TRACKING,
         code=step_code("train"),
     message:
         "train: {wildcards.predictor} of {wildcards.experiment}"
     shell:
         "python -m theradose.steps.train --settings {params.settings:q} --predictor {wildcards.predictor}"
         " --seed {params.seed} {params.files} {params.radiomics} --tune {input.tune}"
-        " --tracking {input.tracking} --out {params.out} 2>&1 | tee {log}"
+        " --tracking {params.tracking} --out {params.out} 2>&1 | tee {log}"
 
 
 rule evaluate:
@@ -125,7 +88,6 @@ rule evaluate:
         unpack(learning_inputs),
         unpack(models_of),
         truth=f"{TRUTH}/manifest.tsv" if PLAN.virtual else [],
-        tracking=ancient(f"{R}/tracking.json"),
     output:
         predictions=f"{R}/experiments/{{experiment}}/predictions.tsv",
         metrics=f"{R}/experiments/{{experiment}}/metrics.tsv",
@@ -141,12 +103,13 @@ rule evaluate:
         models=lambda wildcards, input: [folder(file) for file in input.models],
         truth=lambda wildcards, input: (["--truth", folder(input.truth)] if input.truth else []),
         out=lambda wildcards, output: folder(output.metrics),
+        tracking=TRACKING,
         code=step_code("evaluate"),
     message:
         "evaluate: {wildcards.experiment} on untouched patients, beside its baselines"
     shell:
         "python -m theradose.steps.evaluate --settings {params.settings:q} --seed {params.seed} {params.files}"
-        " --models {params.models} {params.truth} --tracking {input.tracking} --out {params.out} 2>&1 | tee {log}"
+        " --models {params.models} {params.truth} --tracking {params.tracking} --out {params.out} 2>&1 | tee {log}"
 
 
 rule cross_validate:
@@ -254,7 +217,6 @@ if PLAN.experiments:
             covariates=f"{R}/covariates/covariates.tsv" if PLAN.radiomics else [],
             manifest=f"{DATA}/manifest.tsv",
             splits=f"{R}/split/splits.tsv",
-            tracking=ancient(f"{R}/tracking.json"),
         output:
             models=TARGETS["released"],
             metrics=PLAN.metrics,
@@ -270,6 +232,7 @@ if PLAN.experiments:
             experiments=list(PLAN.experiments),
             models=lambda wildcards: MODELS,
             files=lambda wildcards, input: given(recovery=input.recovery, covariates=input.covariates),
+            tracking=TRACKING,
             code=step_code("register"),
         message:
             "register: models released, the best one in the registry"
@@ -277,5 +240,5 @@ if PLAN.experiments:
             "python -m theradose.steps.register --settings {params.settings:q} --study {params.study}"
             " --source {params.source} --experiments {params.experiments} --models {input.models} --best {input.best}"
             " --table {input.table} {params.files} --data-manifest {input.manifest} --splits {input.splits}"
-            " --tracking {input.tracking} --out-models {params.models} --out-metrics {output.metrics}"
+            " --tracking {params.tracking} --out-models {params.models} --out-metrics {output.metrics}"
             " --out {output.record} 2>&1 | tee {log}"

@@ -173,7 +173,7 @@ def initialise(
     for run in client.search_runs([experiment_id], "attributes.status = 'RUNNING'", ViewType.ACTIVE_ONLY):
         if run.info.run_id != parent:
             client.set_terminated(run.info.run_id, "KILLED")
-    client.update_run(parent, status="RUNNING", name=f"study {study}")
+    client.update_run(parent, name=f"study {study}")
     Run(client, experiment_id, parent).tags({NOTE_TAG: title, "study": study, **_code_tags()})
     client.log_dict(parent, dict(settings), "settings.json")
     files = {name: Path(path).as_posix() for name, path in watched.items()}
