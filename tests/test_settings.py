@@ -61,6 +61,32 @@ def test_an_unknown_organ_is_refused() -> None:
         parse_settings(StudySettings, {"radiomics": {"organs": ["pancreas"]}})
 
 
+@pytest.mark.parametrize(
+    ("changed", "words"),
+    [
+        ({"organs": []}, "organs: name one or more"),
+        ({"t_eff_h": {"kidnies": 30.0}}, "t_eff_h: .*kidnies.* unknown"),
+        ({"kind": "outcome", "outcomes": ["kidney_toxity"]}, "outcomes: .*kidney_toxity.* unknown.*kidney_toxicity"),
+        ({"outcomes": ["response"]}, "outcomes: only for experiments of kinds multitask, outcome"),
+    ],
+)
+def test_what_an_experiment_names_must_exist(changed: dict[str, object], words: str) -> None:
+    given = {"name": "e", "kind": "organ_dose", "title": "t", "baselines": ["pet_scaled"], "predictors": []}
+    with pytest.raises(SettingsError, match=words):
+        parse_settings(ExperimentSettings, {**given, **changed})
+
+
+def test_an_experiment_has_a_file_of_its_name(tmp_path: Path) -> None:
+    text = "name: organ_dose\nkind: organ_dose\ntitle: t\nbaselines: [pet_scaled]\npredictors: []\n"
+    for stem in ("organ_dose", "second"):
+        (tmp_path / f"{stem}.yaml").write_text(text, encoding="utf-8")
+    assert load_experiment(tmp_path, "organ_dose").name == "organ_dose"
+    with pytest.raises(SettingsError, match=r"not named as its file.*second.yaml.*got organ_dose · expected second"):
+        load_experiment(tmp_path, "second")
+    with pytest.raises(SettingsError, match=r"no file.*organ_doses.yaml.*did you mean organ_dose\?"):
+        load_experiment(tmp_path, "organ_doses")
+
+
 def test_the_schema_refuses_unknown_keys_at_every_level() -> None:
     schema = study_schema()
     assert schema["additionalProperties"] is False

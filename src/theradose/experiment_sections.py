@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, model_validator
 
 from theradose.sections import Fraction, Name, Positive, Section
-from theradose.vocabulary import ORGANS
+from theradose.vocabulary import EGFR_SLOPE, LEARNED_OUTCOMES, ORGANS
 
 
 class TuningSettings(Section):
@@ -126,9 +126,18 @@ class ExperimentSettings(Section):
         strange = sorted(set(self.parameters) - set(self.all_predictors))
         if strange:
             raise ValueError(f"parameters: {strange} are no predictors of this experiment: {list(self.all_predictors)}")
-        unknown = sorted(set(self.organs) - set(ORGANS))
-        if unknown:
-            raise ValueError(f"organs: {unknown} unknown; known are {list(ORGANS)}")
+        return self
+
+    @model_validator(mode="after")
+    def _what_is_named_exists(self) -> "ExperimentSettings":
+        known = {"organs": ORGANS, "t_eff_h": ORGANS, "outcomes": (*LEARNED_OUTCOMES, EGFR_SLOPE)}
+        for field, names in known.items():
+            if unknown := sorted(set(getattr(self, field)) - set(names)):
+                raise ValueError(f"{field}: {unknown} unknown; known are {list(names)}")
+        if not self.organs:
+            raise ValueError(f"organs: name one or more of {list(ORGANS)}")
+        if self.outcomes and self.kind not in ("multitask", "outcome", "renal_slope"):
+            raise ValueError("outcomes: only for experiments of kinds multitask, outcome and renal_slope")
         return self
 
     @model_validator(mode="after")

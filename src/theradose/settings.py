@@ -99,9 +99,17 @@ def load_study(path: Path) -> StudySettings:
 
 
 def load_experiment(folder: Path, name: str) -> ExperimentSettings:
-    """Read `folder/name.yaml`, the settings of an experiment."""
+    """Read `folder/name.yaml`, the settings of an experiment; SettingsError unless that is its name, too."""
     path = Path(folder) / f"{name}.yaml"
-    return parse_settings(ExperimentSettings, read_yaml(path), str(path), [path])
+    if not path.is_file():
+        near = difflib.get_close_matches(name, [file.stem for file in Path(folder).glob("*.yaml")], n=1)
+        remedy = f"did you mean {near[0]}?" if near else f"write {path}, or choose one of that folder"
+        raise SettingsError("experiment has no file", where=Where(file=str(path)), got=name, remedy=remedy)
+    found = parse_settings(ExperimentSettings, read_yaml(path), str(path), [path])
+    if found.name != name:
+        where = Where(file=str(path), field="name")
+        raise SettingsError("an experiment is not named as its file", where=where, got=found.name, expected=name)
+    return found
 
 
 def organs_learned(experiments: Iterable[ExperimentSettings]) -> tuple[str, ...]:

@@ -194,16 +194,11 @@ PAIRS = Schema(
 QC = Schema(
     "qc",
     (
-        PATIENT,
-        text("step"),
-        text("subject"),
-        text("name"),
-        Column("value", empty=True),
-        text("unit"),
+        PATIENT, text("step"), text("subject"), text("name"), Column("value", empty=True), text("unit"),
         text("note", empty=True),
     ),
     (),
-)
+)  # fmt: skip
 SCHEMAS: dict[str, Schema] = {
     schema.name: schema
     for schema in (

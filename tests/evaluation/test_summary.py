@@ -45,4 +45,5 @@ def test_score_in_words():
     score = {"value": 17.123, "low": 14.0, "high": 20.25, "unit": "%"}
     assert score_words(score, "mape") == "MAPE 17.1 % (14 to 20.2)"
     assert score_words({**score, "low": None, "high": None}, "mape") == "MAPE 17.1 %"
+    assert score_words({**score, "unit": "1"}, "log_loss") == "log loss 17.1 (14 to 20.2)"
     assert score_words(None, "mape") == "no score"

@@ -1,5 +1,6 @@
 """What every predictor of the registry must do; joining the registry means inheriting these tests."""
 
+import math
 from functools import partial
 
 import numpy as np
@@ -9,7 +10,7 @@ from safetensors.numpy import save
 from theradose.errors import DataError, LeakageError, SettingsError
 from theradose.models.outcome_examples import subset
 from theradose.models.predictors import Choice, FloatRange, IntRange, TrainingPlan
-from theradose.models.registry import PREDICTORS, predictor_named
+from theradose.models.registry import PREDICTORS, predictor_named, unfit
 from theradose.vocabulary import EGFR_SLOPE
 
 PLAN = TrainingPlan(epochs=3, patience=3, batch_size=8)
@@ -145,12 +146,40 @@ def test_a_fixed_hyperparameter_is_kept_and_not_searched():
         predictor_named("unet2d", "dose_map", {"los": "mse"})
 
 
-@pytest.mark.parametrize(("name", "value"), [("eta", "0.01"), ("eta", True), ("loss", 1), ("features", 8.5)])
-def test_a_fixed_hyperparameter_of_another_type_is_refused_before_the_fit(name, value):
+@pytest.mark.parametrize(
+    ("name", "value", "expected"),
+    [
+        ("eta", "0.01", "float, like"),
+        ("eta", True, "float, like"),
+        ("loss", 1, "str, like"),
+        ("features", 8.5, "int, like"),
+        ("loss", "msee", "one of .*r_s_raw"),
+        ("initialisation", "xavier", "one of .*normal"),
+        ("learning_rate", -1, "above 0"),
+        ("learning_rate", 0, "above 0"),
+        ("weight_decay", -1e-3, "from 0 "),
+        ("eta", math.nan, "from 0 "),
+        ("features", -8, "from 0 "),
+        ("dropout", 1.0, "below 1$"),
+    ],
+)
+def test_an_impossible_value_of_a_fixed_hyperparameter_is_refused_before_the_fit(name, value, expected):
     assert name in PREDICTORS["unet2d"].defaults
-    with pytest.raises(SettingsError, match="another type"):
+    with pytest.raises(SettingsError, match=f"parameters.unet2d.{name} .*expected .*{expected}"):
         predictor_named("unet2d", "dose_map", {name: value})
+
+
+def test_a_whole_number_may_stand_for_a_number_and_nothing_for_a_weight():
     assert predictor_named("unet2d", "dose_map", {"eta": 0})().parameters["eta"] == 0
+
+
+@pytest.mark.parametrize("predictor", PREDICTORS.values(), ids=PREDICTORS)
+def test_defaults_and_ends_of_ranges_are_possible_values_and_words_belong_to_hyperparameters(predictor):
+    assert set(predictor.words) <= set(predictor.defaults)
+    for name, value in predictor.defaults.items():
+        span = predictor.space.get(name)
+        ends = () if span is None else span.values if isinstance(span, Choice) else (span.low, span.high)
+        assert [unfit(predictor, name, one) for one in (value, *ends)] == [""] * (1 + len(ends))
 
 
 def test_wrong_kind_is_refused():

@@ -141,7 +141,7 @@ def test_a_dose_by_a_model_that_saw_the_patient_is_a_leak(load):
 
 def test_what_is_missing_or_unknown_is_said(load, tmp_path):
     with pytest.raises(SettingsError, match="outcomes unknown"):
-        load(settings(outcomes=("kidney_toxicity", "hiccups")))
+        load(settings(outcomes=("kidney_toxicity", EGFR_SLOPE)))
     with pytest.raises(SettingsError, match="outcomes unknown or none"):
         load(settings(outcomes=()))
     with pytest.raises(SettingsError, match="this predictor"):

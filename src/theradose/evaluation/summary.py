@@ -7,7 +7,7 @@ from theradose.evaluation.figures import words
 from theradose.evaluation.report_tables import count
 from theradose.evaluation.results import StudyResults
 
-METRIC_WORDS = {"mape": "MAPE", "rmse": "RMSE"}
+METRIC_WORDS = {"mape": "MAPE", "rmse": "RMSE", "log_loss": "log loss", "ipcw_brier": "integrated Brier score"}
 EXIT_CODES = (
     f"{EXIT_OK} done, {EXIT_REFUSED} refused, {EXIT_QUARANTINED} done with patients quarantined, {EXIT_FAILED} failed, "
     f"{EXIT_INTERRUPTED} interrupted"
@@ -42,7 +42,8 @@ def score_words(score: dict[str, Any] | None, metric: str) -> str:
     """Return a score with its 95 % interval, `MAPE 17.1 % (14.0 to 20.2)`."""
     if not score or score.get("value") is None:
         return "no score"
-    text = f"{METRIC_WORDS.get(metric, metric)} {score['value']:.3g} {score['unit']}"
+    unit = "" if score["unit"] == "1" else f" {score['unit']}"
+    text = f"{METRIC_WORDS.get(metric, metric)} {score['value']:.3g}{unit}"
     if score.get("low") is None or score.get("high") is None:
         return text
     return f"{text} ({score['low']:.3g} to {score['high']:.3g})"

@@ -1,6 +1,6 @@
 """Predictors of dose maps: PET scaled by one number, and networks that start from it or from nothing."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, ClassVar
 
 import numpy as np
@@ -10,8 +10,8 @@ from torch import Tensor, nn
 from theradose.errors import DataError, Where
 from theradose.models.calibration_head import Head, fit_head
 from theradose.models.image_examples import CT_CHANNEL, ImageExamples, join
-from theradose.models.losses import ETA, loss_named
-from theradose.models.networks import NETWORKS, initialise
+from theradose.models.losses import ETA, LOSSES, loss_named
+from theradose.models.networks import INITIALISATIONS, NETWORKS, initialise
 from theradose.models.predictors import (
     Choice,
     FloatRange,
@@ -114,16 +114,10 @@ class NetworkMap(Predictor):
         "eta": Choice((0.0, ETA, 0.1)),
     }
     defaults: ClassVar[dict[str, Any]] = {
-        "features": 8,
-        "dropout": 0.0,
-        "residual": True,
-        "loss": "r_s",
-        "eta": ETA,
-        "initialisation": "default",
-        "learning_rate": 1e-2,
-        "weight_decay": 1e-4,
-        "calibrated": False,
-    }
+        "features": 8, "dropout": 0.0, "residual": True, "loss": "r_s", "eta": ETA, "initialisation": "default",
+        "learning_rate": 1e-2, "weight_decay": 1e-4, "calibrated": False,
+    }  # fmt: skip
+    words: ClassVar[Mapping[str, Collection[str]]] = {"loss": LOSSES, "initialisation": INITIALISATIONS}
 
     def _build(self, seed: int) -> MapNetwork:
         settings = self.parameters

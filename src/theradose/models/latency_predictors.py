@@ -3,7 +3,7 @@
 Each predicts the log of the median latency in months, (n,).
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
@@ -131,6 +131,7 @@ class MlpLatency(ColumnNetwork):
     defaults: ClassVar[dict[str, Any]] = {
         "hidden": "8", "dropout": 0.2, "learning_rate": 3e-3, "weight_decay": 0.1, "loss": "aft"
     }  # fmt: skip
+    words: ClassVar[Mapping[str, Collection[str]]] = {"loss": AFT_LOSSES}
 
     def _fit(self, examples: Any, *, seed: int, training: TrainingPlan, on_epoch: OnEpoch | None) -> History:
         prepare_torch(seed)

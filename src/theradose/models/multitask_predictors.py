@@ -1,6 +1,6 @@
 """Networks of dose and outcome from images and covariates; with one branch or one kind of head left out to compare."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from functools import partial
 from typing import Any, ClassVar
 
@@ -75,6 +75,7 @@ class MultiTaskModel(MultiTask):
         "learning_rate": 1e-3, "dropout": 0.2, "weight_decay": 1e-1, "dose_head": RESIDUAL, "width": 16, "k": 3,
         "k_outcome": 3,
     }  # fmt: skip
+    words: ClassVar[Mapping[str, Collection[str]]] = {"dose_head": (RESIDUAL, PHYSICS, FREE)}
 
     def _fit(self, examples: Any, *, seed: int, training: TrainingPlan, on_epoch: OnEpoch | None) -> History:
         prepare_torch(seed)

@@ -1,7 +1,7 @@
 """What every predictor promises: fit on training patients only, predict, give back what it has learned as arrays."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Protocol, Self
@@ -93,14 +93,15 @@ def require_no_test(examples: Examples) -> None:
 class Predictor(ABC):
     """A model of one kind of experiment. A subclass writes `_fit`, `_predict`, `_arrays` and `_restore`.
 
-    `space` is what tuning may change, as data; a predictor with an empty space is fitted as it is. `iterates` says that
-    a fit has epochs, and so costs what a network costs.
+    `space` is what tuning may change, as data; a predictor with an empty space is fitted as it is. `words` are those
+    that a hyperparameter may be. `iterates` says that a fit has epochs, and so costs what a network costs.
     """
 
     name: ClassVar[str]
     kind: ClassVar[str]
     space: ClassVar[dict[str, Range]] = {}
     defaults: ClassVar[dict[str, Any]] = {}
+    words: ClassVar[Mapping[str, Collection[str]]] = {}
     iterates: ClassVar[bool] = False
 
     def __init__(self, **parameters: Any) -> None:

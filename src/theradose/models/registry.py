@@ -1,5 +1,6 @@
 """All predictors by name; joining this dict means inheriting its contract tests."""
 
+import math
 from collections.abc import Mapping
 from difflib import get_close_matches
 from typing import Any
@@ -70,14 +71,30 @@ def predictor_named(
 def with_fixed(predictor: type[Predictor], fixed: Mapping[str, Any]) -> type[Predictor]:
     """Return a predictor of the same name whose hyperparameters `fixed` have these values and are not searched.
 
-    SettingsError when it has no such hyperparameter, or a value is of another type than its default (a whole number may
-    stand for a number).
+    SettingsError when it has no such hyperparameter, or `unfit` finds fault with a value.
     """
     for name, value in fixed.items():
-        usual = predictor.defaults.get(name, value)
-        if type(value) is not type(usual) and not (type(value) is int and type(usual) is float):
-            where, like = Where(field=f"parameters.{predictor.name}.{name}"), f"{type(usual).__name__}, like {usual!r}"
-            raise SettingsError("a hyperparameter of another type", where=where, got=repr(value), expected=like)
+        if expected := unfit(predictor, name, value):
+            where = Where(field=f"parameters.{predictor.name}.{name}")
+            raise SettingsError(
+                "a hyperparameter of an impossible value", where=where, got=repr(value), expected=expected
+            )
     searched = {name: span for name, span in predictor.space.items() if name not in fixed}
     defaults = predictor(**fixed).parameters
     return type(predictor.__name__, (predictor,), {"space": searched, "defaults": defaults})
+
+
+def unfit(predictor: type[Predictor], name: str, value: Any) -> str:
+    """Return what a hyperparameter may be if this value is none for it, else an empty text.
+
+    The type is that of its default (a whole number may stand for a number), a word one that the predictor knows, a
+    number finite and not negative; a rate is not zero, and of dropout something is left.
+    """
+    usual = predictor.defaults.get(name, value)
+    if type(value) is not type(usual) and not (type(value) is int and type(usual) is float):
+        return f"{type(usual).__name__}, like {usual!r}"
+    if isinstance(value, str):
+        known = predictor.words.get(name, (value,))
+        return "" if value in known else f"one of {', '.join(known)}"
+    low, high = (name == "learning_rate") * 1e-12, 1.0 if name == "dropout" else math.inf
+    return "" if low <= value < high else f"a number from {'above ' * bool(low)}0 to below {high:g}"

@@ -10,7 +10,7 @@ from theradose.steps.entry import arguments, start
 
 
 def run(chosen: Namespace) -> None:
-    """Look up every predictor by name, kind and fixed hyperparameters; SettingsError for the first that is not there."""
+    """Look up every predictor by name, kind and fixed hyperparameters; SettingsError for one that is not there."""
     experiments = [parse_settings(ExperimentSettings, given) for given in json.loads(chosen.settings)]
     for one in experiments:
         for name in one.all_predictors:
