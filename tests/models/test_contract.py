@@ -2,12 +2,15 @@
 
 import math
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 import pytest
 from safetensors.numpy import save
 
 from theradose.errors import DataError, LeakageError, SettingsError
+from theradose.models.aft_network import AFT_LOSSES
+from theradose.models.losses import LOSSES
 from theradose.models.outcome_examples import subset
 from theradose.models.predictors import Choice, FloatRange, IntRange, TrainingPlan
 from theradose.models.registry import PREDICTORS, predictor_named, unfit
@@ -180,6 +183,17 @@ def test_defaults_and_ends_of_ranges_are_possible_values_and_words_belong_to_hyp
         span = predictor.space.get(name)
         ends = () if span is None else span.values if isinstance(span, Choice) else (span.low, span.high)
         assert [unfit(predictor, name, one) for one in (value, *ends)] == [""] * (1 + len(ends))
+
+
+def test_the_documents_name_every_predictor_loss_and_hyperparameter():
+    text = (Path(__file__).resolve().parents[2] / "docs" / "experiments.md").read_text(encoding="utf-8")
+    together: dict[tuple[str, str], list[str]] = {}
+    for predictor in PREDICTORS.values():
+        given = ", ".join(sorted(predictor.defaults)) or "none"
+        together.setdefault((predictor.kind, given), []).append(f"`{predictor.name}`")
+    for (kind, given), names in together.items():
+        assert f"| `{kind}` | {', '.join(names)} | {given} |" in text
+    assert all(f"`{loss}`" in text for loss in (*LOSSES, *AFT_LOSSES))
 
 
 def test_wrong_kind_is_refused():
