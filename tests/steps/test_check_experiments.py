@@ -31,7 +31,7 @@ def test_every_experiment_of_the_repository_has_predictors_that_exist(capsys):
         ({"predictors": ["rigde"]}, "organ_dose.predictors.*rigde.*did you mean ridge"),
         ({"baselines": ["unet2d"]}, "no predictor of this name for organ_dose.*organ_dose.predictors.*unet2d"),
         ({"parameters": {"ridge": {"alpa": 1.0}}}, "ridge has no such parameter.*alpa"),
-        ({"parameters": {"ridge": {"alpha": "much"}}}, "impossible value.*parameters.ridge.alpha.*'much'"),
+        ({"parameters": {"ridge": {"alpha": "much"}}}, "impossible hyperparameter.*parameters.ridge.alpha.*'much'"),
     ],
 )
 def test_a_wrong_name_is_told_with_the_right_one(changed, words):

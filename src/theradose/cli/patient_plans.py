@@ -71,7 +71,7 @@ def _pages(folder: Path, trained: "Trained", request: "PlanRequest") -> tuple[li
     from theradose.models.new_patients import predict_new
     from theradose.models.patient_plan import plan_patient
 
-    data = Dataset(folder)
+    data = Dataset(folder).existing()
     people = data.participants().set_index("patient")
     _require_one_history(request.given_gy, len(people))
     covariates, unseen = covariates_of(data, trained)

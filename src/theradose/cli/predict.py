@@ -176,7 +176,7 @@ def predict(
     from theradose.errors import EXIT_QUARANTINED, EXIT_REFUSED
     from theradose.models.store import load_model
 
-    report = _report(Dataset(folder), load_model(model_folder(model)))
+    report = _report(Dataset(folder).existing(), load_model(model_folder(model)))
     if as_json:
         print(json.dumps(report, indent=2, allow_nan=False))
     else:

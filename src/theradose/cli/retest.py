@@ -18,7 +18,7 @@ LINE = "  {:<18}{:<12}{:>9.2f} %{:>9.2f} %   {}"
 
 
 def retest(
-    results: Annotated[Path, typer.Argument(help="Results folder of a finished study.")],
+    results: Annotated[Path, typer.Argument(exists=True, file_okay=False, help="Results folder of a finished study.")],
     *,
     out: Annotated[Path, typer.Option(help="Folder for the tables.")],
     data: Annotated[Path | None, typer.Option(help="Its data set; that of the project without it.")] = None,

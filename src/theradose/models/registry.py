@@ -76,9 +76,7 @@ def with_fixed(predictor: type[Predictor], fixed: Mapping[str, Any]) -> type[Pre
     for name, value in fixed.items():
         if expected := unfit(predictor, name, value):
             where = Where(field=f"parameters.{predictor.name}.{name}")
-            raise SettingsError(
-                "a hyperparameter of an impossible value", where=where, got=repr(value), expected=expected
-            )
+            raise SettingsError("impossible hyperparameter", where=where, got=repr(value), expected=expected)
     searched = {name: span for name, span in predictor.space.items() if name not in fixed}
     defaults = predictor(**fixed).parameters
     return type(predictor.__name__, (predictor,), {"space": searched, "defaults": defaults})

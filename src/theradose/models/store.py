@@ -99,7 +99,11 @@ def load_model(folder: Path) -> Trained:
     """Read a model folder; DataError when a file is missing, damaged, foreign or of an unknown format."""
     for name in (MODEL_FILE, WEIGHTS_FILE):
         if not (folder / name).is_file():
-            raise DataError("model is not complete", where=Where(file=(folder / name).as_posix()), code="THR-201")
+            where, remedy = (
+                Where(file=(folder / name).as_posix()),
+                f"copy both {MODEL_FILE} and {WEIGHTS_FILE}",
+            )
+            raise DataError("model is not complete", where=where, remedy=remedy, code="THR-201")
     record = _record(folder / MODEL_FILE)
     arrays = _tensors(folder / WEIGHTS_FILE, record.get(WEIGHTS_SHA256))
     try:
