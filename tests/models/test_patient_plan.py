@@ -90,6 +90,18 @@ def test_half_lives_are_given_or_declared_for_one_radionuclide():
         plan({"kidneys": 0.5}, errors, radionuclide="Ac-225")
 
 
+def test_the_half_lives_that_the_study_of_a_model_declared_stand_for_those_nobody_gave():
+    errors = {"kidneys": np.linspace(-0.3, 0.3, 20)}
+    own = replace(model_of(errors), card={"t_eff_h": {"kidneys": 50.0}})
+    dose = predicted({"kidneys": 0.5})
+    found = plan_patient(own, dose, PlanRequest(), radionuclide="Lu-177")
+    assert found.assumed_t_eff_h == {"kidneys": 50.0}
+    given = plan_patient(model_of(errors), dose, PlanRequest(t_eff_h={"kidneys": 50.0}), radionuclide="Lu-177")
+    assert found.plan.activity_gbq == given.plan.activity_gbq
+    with pytest.raises(SettingsError, match="half-life"):  # they are those of Lu-177
+        plan_patient(own, dose, PlanRequest(), radionuclide="Ac-225")
+
+
 def test_earlier_cycles_own_limits_and_the_cautious_case_count():
     errors = np.linspace(-0.3, 0.3, 20)
     usual = plan({"marrow": 0.03}, errors).plan.activity_gbq

@@ -41,6 +41,7 @@ SETTINGS = ExperimentSettings(
     predictors=("hybrid", "mlp"),
     tuning={"trials": 3, "folds": 4},
     training={"epochs": 10, "patience": 5},
+    t_eff_h={"kidneys": 40.0},
 )
 NAMES = SETTINGS.all_predictors
 
@@ -185,6 +186,10 @@ def test_runs_are_told_trials_epochs_and_scores(done):
     metrics = next(entry[1] for entry in by_step["evaluate", "hybrid"] if entry[0] == "metrics")
     assert "test/label/all/mape" in metrics
     assert all(np.isfinite(list(metrics.values())))
+
+
+def test_a_model_carries_the_half_lives_its_study_declared(done):
+    assert load_model(done[0] / "E" / "hybrid" / "model").card["t_eff_h"] == {"kidneys": 40.0}
 
 
 def test_same_seed_same_bytes(tmp_path, organ_tables, monkeypatch, done):

@@ -12,15 +12,7 @@ from theradose.models.dose_columns import courses_of, dose_columns
 from theradose.models.examples import allowed_columns
 from theradose.models.logistic import log_loss, rate_of
 from theradose.models.outcome_examples import OutcomeExamples, examples_of, observed_outcomes, subset
-from theradose.tables import (
-    COVARIATE_MANIFEST,
-    COVARIATES,
-    OUTCOMES,
-    PARTICIPANTS,
-    PREDICTIONS,
-    SPLITS,
-    read_table,
-)
+from theradose.tables import COVARIATE_MANIFEST, COVARIATES, OUTCOMES, PARTICIPANTS, PREDICTIONS, SPLITS, read_table
 from theradose.vocabulary import LEARNED_OUTCOMES
 
 __all__ = ["RATE", "calibrate", "card", "load", "score", "subset"]

@@ -69,11 +69,16 @@ def _doubts(row: Mapping[Hashable, Any], residuals: int) -> list[str]:
     return [*row["reasons"], *([few] if few else [])]
 
 
-def _half_life_h(organ: str, request: PlanRequest, radionuclide: str) -> tuple[float | None, bool]:
-    """Return an organ's effective half-life in h, and whether it is the declared one of the population."""
+def _half_life_h(
+    organ: str, request: PlanRequest, radionuclide: str, of_the_study: Mapping[str, float]
+) -> tuple[float | None, bool]:
+    """Return an organ's effective half-life in h, and whether it is one that the population is declared to have.
+
+    For Lu-177, what the study of the model has declared goes before what stands otherwise.
+    """
     if organ in request.t_eff_h:
         return request.t_eff_h[organ], False
-    declared = POPULATION_T_EFF_H.get(organ) if radionuclide == HALF_LIVES_OF else None
+    declared = {**POPULATION_T_EFF_H, **of_the_study}.get(organ) if radionuclide == HALF_LIVES_OF else None
     return declared, declared is not None
 
 
@@ -97,9 +102,9 @@ def _risks(
 def plan_patient(trained: Trained, predicted: pd.DataFrame, request: PlanRequest, *, radionuclide: str) -> PatientPlan:
     """Return the highest activity per cycle for one patient, from the rows of `predict_new`.
 
-    Lesions have no limit unless one is chosen. An organ without `t_eff_h` takes the population's declared half-life
-    of Lu-177. DataError (THR-435) when an organ with a limit is in doubt or has no number, for then its limit cannot be
-    kept; otherwise errors as `plan_activity` and `organ_risks`.
+    Lesions have no limit unless one is chosen. An organ without `t_eff_h` takes the half-life that the study of the
+    model has declared (on its card), or the population's of Lu-177. DataError (THR-435) when an organ with a limit is
+    in doubt or has no number, for then its limit cannot be kept; otherwise errors as `plan_activity`, `organ_risks`.
     """
     rows = {str(row["voi"]): row for row in predicted.to_dict("records")}
     doubts = {organ: _doubts(row, len(trained.calibration[organ][RESIDUALS])) for organ, row in rows.items()}
@@ -113,7 +118,8 @@ def plan_patient(trained: Trained, predicted: pd.DataFrame, request: PlanRequest
             code="THR-435",
         )
     lesions = [LESIONS] if LESIONS in rows and LESIONS not in limited and not doubts[LESIONS] else []
-    half_lives = {organ: _half_life_h(organ, request, radionuclide) for organ in [*limited, *lesions]}
+    ours = trained.card.get("t_eff_h", {})
+    half_lives = {organ: _half_life_h(organ, request, radionuclide, ours) for organ in [*limited, *lesions]}
     risks = [risk for organ, (hours, _) in half_lives.items() for risk in _risks(trained, rows[organ], request, hours)]
     found = plan_activity(
         risks,
@@ -123,7 +129,7 @@ def plan_patient(trained: Trained, predicted: pd.DataFrame, request: PlanRequest
         joint=request.joint,
     )
     used = {risk.organ for risk in risks if risk.g}
-    assumed = {organ: hours for organ, (hours, ours) in half_lives.items() if ours and hours and organ in used}
+    assumed = {organ: hours for organ, (hours, guess) in half_lives.items() if guess and hours and organ in used}
     without = tuple(organ for organ in rows if organ not in limited and organ != LESIONS)
     return PatientPlan(request, tuple(risks), found, assumed, without, not_predicted(list(rows), request))
 

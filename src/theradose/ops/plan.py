@@ -114,13 +114,13 @@ def _check_owner(plan: Plan, results: Path) -> None:
 def _of_the_study(one: ExperimentSettings, study: StudySettings) -> ExperimentSettings:
     """Return an experiment with what only its study knows: half-lives behind BEDs it does not give, most trials.
 
-    To plans go half-lives that are not the usual ones: those of 177Lu need no words, and hold for no other nuclide.
+    To models of doses, which plan, go those that are not usual: the usual ones of 177Lu hold for no other nuclide.
     """
     changed: dict[str, Any] = {}
     declared = study.kinetics.population_t_eff_h
     if one.kind in READS_DOSES:
         changed["t_eff_h"] = {**declared, **one.t_eff_h}
-    elif one.planning:
+    elif one.kind == "organ_dose":
         own = {organ: hours for organ, hours in declared.items() if hours != POPULATION_T_EFF_H.get(organ)}
         changed["t_eff_h"] = {**own, **one.t_eff_h}
     if study.workflow.trials is not None:

@@ -12,15 +12,7 @@ from theradose.models.latency_covariates import empty_columns, latency_covariate
 from theradose.provenance import write_provenance
 from theradose.settings import from_json
 from theradose.steps.entry import arguments, start
-from theradose.tables import (
-    COVARIATE_MANIFEST,
-    COVARIATES,
-    PARTICIPANTS,
-    PREDICTIONS,
-    SPLITS,
-    read_table,
-    write_table,
-)
+from theradose.tables import COVARIATE_MANIFEST, COVARIATES, PARTICIPANTS, PREDICTIONS, SPLITS, read_table, write_table
 
 SURROGATE_PREDICTOR = "multitask"  # the network of the experiment, not one of its baselines
 DOSE_FILE, EVENT_FILE = "predictions.tsv", "outcome_predictions.tsv"

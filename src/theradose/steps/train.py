@@ -57,7 +57,7 @@ def run(chosen: Namespace) -> None:
     kind.finish(parts, found)
     said = {"experiment": settings.name, "title": settings.title, "kind": settings.kind, "predictor": chosen.predictor}
     facts = {"interval": settings.interval, "seed": chosen.seed, "parts": found.cards, "notice": RESEARCH_USE_ONLY}
-    facts |= settings.later_cycle
+    facts |= {**settings.later_cycle, **({"t_eff_h": settings.t_eff_h} if settings.t_eff_h else {})}
     trained = Trained(
         found.predictors, found.calibration, {**said, **facts, **image_card(chosen, training)}, found.out_of_fold
     )
