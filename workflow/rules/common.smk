@@ -56,7 +56,7 @@ def folder(file):
 
 def given(**files):
     """Return the flags of inputs, those without a file left out."""
-    return [part for name, file in files.items() if file for part in ("--" + name.replace("_", "-"), file)]
+    return [part for name, file in files.items() if file for part in (f"--{name.replace('_', '-')}", file)]
 
 
 def chunked(stage, file):
