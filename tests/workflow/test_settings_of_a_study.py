@@ -42,3 +42,14 @@ def test_parts_that_a_study_lacks_are_left_out(project):
     jobs = study.jobs()
     assert "extract_features" in jobs
     assert not {"quantify", "compute_dose", "evaluate_labels"} & set(jobs)
+
+
+def test_a_misspelt_predictor_ends_the_run_before_its_first_job(project):
+    project.edit("config/experiments/organ_dose_quick.yaml", "hybrid", "hybird")
+    said = project.snakemake("--cores", "1", ok=False)
+    assert "organ_dose_quick.predictors · got hybird" in said
+    assert "did you mean hybrid?" in said
+    assert "no job was begun" in said
+    assert "Traceback" not in said
+    assert not (project.root / "data").exists() or not list((project.root / "data").rglob("*.nii.gz"))
+    assert not list((project.root / "results").rglob("*.tsv"))
