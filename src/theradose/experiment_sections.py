@@ -145,8 +145,8 @@ class ExperimentSettings(Section):
         asked = self.harmonise.method != "none" or self.selection is not None
         if asked and self.kind != "organ_dose":
             raise ValueError("harmonise, selection: only for experiments of kind organ_dose")
-        if self.audit_permutations and self.kind not in ("organ_dose", "outcome", "renal_slope"):
-            raise ValueError("audit_permutations: only for experiments of kind organ_dose, outcome or renal_slope")
+        if self.audit_permutations and self.kind in ("dose_map", "multitask"):
+            raise ValueError("audit_permutations: not for experiments of kinds dose_map and multitask")
         return self
 
     @model_validator(mode="after")

@@ -1,6 +1,7 @@
 """On noise nothing can be learned: who selects on all patients is found out, who selects inside the fold passes."""
 
 from dataclasses import replace
+from typing import ClassVar
 
 import numpy as np
 import pandas as pd
@@ -17,10 +18,12 @@ from theradose.evaluation.results import ExperimentResults
 from theradose.experiment_sections import ExperimentSettings
 from theradose.features.selection import DistinctColumns, most_relevant
 from theradose.models.baselines import PopulationMean
+from theradose.models.latency_predictors import ConstantLatency, MechanisticLatency
 from theradose.models.linear import RidgeDose
 from theradose.models.outcome_predictors import BaseRate, Logistic, Ntcp
 from theradose.models.predictors import TrainingPlan
 from theradose.models.store import Trained
+from theradose.models.tiac_predictors import TiacMean, TiacPetScaled
 from theradose.tables import AUDIT, checked, write_table
 
 
@@ -173,6 +176,75 @@ class PeepingCurve(Ntcp):
         said = super()._predict(examples)
         known = [2.0 * type(self).book[patient] - 1.0 for patient in examples.patients]
         return np.where(np.arange(len(said)) % 2 == 0, 5.0 * np.array(known), said)
+
+
+class PeepingTiac(TiacMean):
+    """Knows the TIAC and half-life of everyone, held out or not."""
+
+    book: ClassVar[dict[str, tuple[float, float]]] = {}
+
+    def _predict(self, examples):
+        return np.log([self.book[patient] for patient in examples.patients])
+
+
+class PeepingLatency(ConstantLatency):
+    """Knows the latency of everyone, held out or not."""
+
+    book: ClassVar[dict[str, float]] = {}
+
+    def _predict(self, examples):
+        return np.array([self.book[patient] for patient in examples.patients])
+
+
+def audited(kind, examples, models, monkeypatch, remember):
+    """Return the verdicts on fitted models, `remember(shuffled examples)` telling a peeping one what it wants."""
+    settings = ExperimentSettings(
+        name="t", kind=kind, title="t", baselines=("b",), predictors=(), tuning={"folds": 4}, audit_permutations=6,
+    )  # fmt: skip
+    honest = SHUFFLED[kind]
+
+    def told(own, y):
+        found = honest.relabelled(own, y)
+        remember(found)
+        np.testing.assert_array_equal(honest.labels(found), y)
+        return found
+
+    monkeypatch.setitem(SHUFFLED, kind, replace(honest, relabelled=told))
+    for model in models:
+        model.fit(examples, seed=1, training=TrainingPlan())
+    trained = {type(model).__name__: Trained({"kidneys": model}, {}, {}) for model in models}
+    folds = {patient: place % 4 for place, patient in enumerate(examples.patients)}
+    table = checked(audit_models(settings, {"kidneys": examples}, trained, folds=folds, seed=1), AUDIT)
+    return table.set_index("predictor")
+
+
+def test_tiacs_are_audited_with_their_half_lives(tiac_organ, monkeypatch):
+    examples = tiac_organ()[1]
+
+    def remember(own):
+        PeepingTiac.book = dict(zip(own.patients, zip(own.uptake_fraction, own.t_bio_h, strict=True), strict=True))
+        assert sorted(zip(own.base.dose, own.t_bio_h, strict=True)) == sorted(
+            zip(examples.base.dose, examples.t_bio_h, strict=True)
+        )
+
+    found = audited("tiac", examples, [TiacMean(), TiacPetScaled(), PeepingTiac()], monkeypatch, remember)
+    assert found["verdict"].to_dict() == {"TiacMean": "clean", "TiacPetScaled": "clean", "PeepingTiac": "leak"}
+    assert found.loc["TiacPetScaled", "skill"] > found.loc["TiacMean", "skill"]
+
+
+def test_latencies_are_audited_with_their_censoring(latency_examples, monkeypatch):
+    examples = latency_examples(n=60, test=0)[0]
+
+    def remember(own):
+        PeepingLatency.book = dict(zip(own.patients, own.log_months, strict=True))
+        assert sorted(zip(own.log_months, own.observed, strict=True)) == sorted(
+            zip(examples.log_months, examples.observed, strict=True)
+        )
+
+    models = [ConstantLatency(), MechanisticLatency(), PeepingLatency()]
+    found = audited("latency", examples, models, monkeypatch, remember)
+    verdicts = {"ConstantLatency": "clean", "MechanisticLatency": "clean", "PeepingLatency": "leak"}
+    assert found["verdict"].to_dict() == verdicts
 
 
 def test_events_are_audited_and_a_curve_that_nobody_fitted_is_no_leak(outcome_examples, monkeypatch):

@@ -12,17 +12,7 @@ from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from theradose.evaluation.figures import (
-    FAINT,
-    INK,
-    MUTED,
-    PAPER,
-    SERIES_COLOURS,
-    WIDTH_IN,
-    canvas,
-    empty_axis,
-    styled,
-)
+from theradose.evaluation.figures import FAINT, INK, MUTED, PAPER, SERIES_COLOURS, WIDTH_IN, canvas, empty_axis, styled
 from theradose.evaluation.figures_doses import spread
 
 PER_ROW = 3

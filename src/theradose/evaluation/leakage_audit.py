@@ -19,10 +19,12 @@ from sklearn.base import clone
 
 from theradose.errors import DataError
 from theradose.experiment_sections import ExperimentSettings
-from theradose.models import examples, outcome_examples
+from theradose.models import examples, latency_examples, outcome_examples, tiac_examples
 from theradose.models.folds import Folds, out_of_fold
+from theradose.models.latency_examples import LatencyExamples
 from theradose.models.predictors import TrainingPlan
 from theradose.models.store import Trained
+from theradose.models.tiac_examples import TiacExamples, log_tiac
 from theradose.tables import AUDIT, write_table
 
 # One-sided p of mean skill above that of the mean; small, for an audit is run on many predictors and organs.
@@ -146,19 +148,50 @@ class Shuffled:
     labels: Callable[[Any], np.ndarray]
     relabelled: Callable[[Any, np.ndarray], Any]
     subset: Callable[[Any, Collection[str]], Any]
-    scaled: Callable[[np.ndarray], np.ndarray]
+    scaled: Callable[[Any, np.ndarray], np.ndarray]
+
+
+def as_said(examples: Any, said: np.ndarray) -> np.ndarray:
+    """Return predictions (n,) that are on the scale of labels already."""
+    del examples
+    return np.asarray(said)
+
+
+def whose(labels: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """Return whose label (n,) everybody has got by a shuffling `y` (n,) of all, so that the rest can go with it."""
+    order = np.argsort(labels, kind="stable")
+    return np.asarray(order[np.searchsorted(labels[order], y)])
+
+
+def _tiacs(own: TiacExamples, y: np.ndarray) -> TiacExamples:
+    """Return examples with other patients' TIACs, half-lives with them."""
+    rows = whose(own.base.log_dose, y)
+    return replace(own, base=replace(own.base, dose=own.base.dose[rows]), t_bio_h=own.t_bio_h[rows])
+
+
+def _latencies(own: LatencyExamples, y: np.ndarray) -> LatencyExamples:
+    """Return examples with other patients' latencies, and whether these were seen or censored."""
+    rows = whose(own.log_months, y)
+    return replace(own, log_months=own.log_months[rows], observed=own.observed[rows])
 
 
 SHUFFLED: dict[str, Shuffled] = {
     "organ_dose": Shuffled(
-        lambda own: own.log_dose, lambda own, y: replace(own, dose=np.exp(y)), examples.subset, np.asarray
+        lambda own: own.log_dose, lambda own, y: replace(own, dose=np.exp(y)), examples.subset, as_said
     ),
     "outcome": Shuffled(
-        lambda own: own.observed, lambda own, y: replace(own, observed=y), outcome_examples.subset, expit
+        lambda own: own.observed,
+        lambda own, y: replace(own, observed=y),
+        outcome_examples.subset,
+        lambda _, x: expit(x),
     ),
+    "tiac": Shuffled(
+        lambda own: own.base.log_dose, _tiacs, tiac_examples.subset, lambda own, said: log_tiac(said, own.half_life_h)
+    ),
+    "latency": Shuffled(lambda own: own.log_months, _latencies, latency_examples.subset, as_said),
 }
-SHUFFLED["renal_slope"] = replace(SHUFFLED["outcome"], scaled=np.asarray)
-"""The kinds of experiment that can be audited: log doses, events as 0 and 1, slopes."""
+SHUFFLED["renal_slope"] = replace(SHUFFLED["outcome"], scaled=as_said)
+"""The kinds of experiment that can be audited: log doses and TIACs, events as 0 and 1, slopes, log latencies."""
 
 
 def _folds_of(patients: Sequence[str], folds: Mapping[str, int], n_folds: int) -> Folds:
@@ -190,7 +223,7 @@ def audit_models(
                 type(predictor), predictor.parameters, how.relabelled(own, y),
                 folds=named, subset=how.subset, seed=seed, training=TrainingPlan.of(settings),
             )  # fmt: skip
-            return how.scaled(said)
+            return how.scaled(own, said)
 
         rng, shufflings = np.random.default_rng(seed), settings.audit_permutations
         found = audit(procedure, how.labels(own), own.patients, rng=rng, permutations=shufflings)
@@ -201,10 +234,10 @@ def audit_models(
 
 
 def write_audit(
+    *,
     settings: ExperimentSettings,
     parts: Mapping[str, Any],
     models: Mapping[str, Trained],
-    *,
     folds: Mapping[str, int],
     seed: int,
     out: Path,

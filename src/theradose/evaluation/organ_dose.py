@@ -6,7 +6,6 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from theradose.evaluation.leakage_audit import write_audit
 from theradose.evaluation.risk_coverage import DOMAIN_SCORE
 from theradose.evaluation.score_table import score_table
 from theradose.evaluation.sides import TRAIN, cells, sides
@@ -132,10 +131,7 @@ def evaluate(
     seed: int,
     out: Path,
 ) -> None:
-    """Write predictions.tsv, metrics.tsv, uptake_scaling.tsv and, when asked for, audit.tsv.
-
-    `folds` gives the fold of each patient.
-    """
+    """Write predictions.tsv, metrics.tsv and uptake_scaling.tsv; `folds` gives the fold of each patient."""
     planted = {} if truth is None else true_doses(truth, settings.cycle)
     predictions = predict_all(settings, parts, models, folds=folds, truth=planted)
     unlike = domain_scores(parts, models)
@@ -152,4 +148,3 @@ def evaluate(
     write_table(predictions, out / "predictions.tsv", PREDICTIONS)
     write_table(scores, out / "metrics.tsv", METRICS)
     write_table(uptake_scaling(parts, models), out / "uptake_scaling.tsv", UPTAKE_SCALING)
-    write_audit(settings, parts, models, folds=folds, seed=seed, out=out)

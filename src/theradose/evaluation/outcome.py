@@ -9,7 +9,6 @@ from scipy.special import expit
 
 from theradose.evaluation.bootstrap import draws, quiet, resampled
 from theradose.evaluation.classification import METRICS as SCORES
-from theradose.evaluation.leakage_audit import write_audit
 from theradose.evaluation.score_table import Scored, compared, cube, in_order, with_mean
 from theradose.evaluation.sides import cells, sides
 from theradose.experiment_sections import ExperimentSettings
@@ -141,9 +140,7 @@ def evaluate(
     seed: int,
     out: Path,
 ) -> None:
-    """Write predictions.tsv (schema OUTCOME_PREDICTIONS), metrics.tsv and, when asked for, audit.tsv.
-
-    `folds` gives the fold of each patient.
+    """Write predictions.tsv (schema OUTCOME_PREDICTIONS) and metrics.tsv; `folds` gives the fold of each patient.
 
     Against `truth`, the planted probabilities of virtual patients, scores are those expected over events.
     """
@@ -159,4 +156,3 @@ def evaluate(
     )
     write_table(predictions.drop(columns=POSITIVE), out / "predictions.tsv", OUTCOME_PREDICTIONS)
     write_table(scores, out / "metrics.tsv", METRICS)
-    write_audit(settings, parts, models, folds=folds, seed=seed, out=out)

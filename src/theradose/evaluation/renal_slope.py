@@ -9,7 +9,6 @@ import pandas as pd
 
 from theradose.cohort.virtual.outcome_scores import measured_egfr_12m
 from theradose.evaluation.bootstrap import draws, quiet, resampled
-from theradose.evaluation.leakage_audit import write_audit
 from theradose.evaluation.metrics import COVERAGE, Score, interval_coverage, root_mean_square_error
 from theradose.evaluation.metrics import METRICS as OF_DOSES
 from theradose.evaluation.score_table import Scored, compared, in_order, with_mean
@@ -102,10 +101,9 @@ def evaluate(
     seed: int,
     out: Path,
 ) -> None:
-    """Write predictions.tsv (schema SLOPE_PREDICTIONS), metrics.tsv and, when asked for, audit.tsv.
+    """Write predictions.tsv (schema SLOPE_PREDICTIONS) and metrics.tsv; `folds` gives the fold of each patient.
 
-    `folds` gives the fold of each patient. Scores stand for the VOI `egfr_slope` and again for `all`, of which it is
-    the only one.
+    Scores stand for the VOI `egfr_slope` and again for `all`, of which it is the only one.
     """
     nothing = pd.DataFrame(columns=[REFERENCES["truth"], NOISE], index=pd.Index([], dtype="str"), dtype=float)
     known = nothing if truth is None else planted(truth)
@@ -121,4 +119,3 @@ def evaluate(
     )
     write_table(predictions, out / "predictions.tsv", SLOPE_PREDICTIONS)
     write_table(in_order(records, list(models)), out / "metrics.tsv", METRICS)
-    write_audit(settings, parts, models, folds=folds, seed=seed, out=out)

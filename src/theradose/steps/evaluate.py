@@ -2,8 +2,10 @@
 
 from argparse import Namespace
 from pathlib import Path
+from typing import Any
 
 from theradose.errors import SettingsError, Where
+from theradose.evaluation.leakage_audit import write_audit
 from theradose.experiment_sections import ExperimentSettings
 from theradose.models.store import MODEL_FILE, WEIGHTS_FILE, Trained, load_trained
 from theradose.ops.tracking import open_run
@@ -47,15 +49,16 @@ def run(chosen: Namespace) -> None:
     settings = from_json(ExperimentSettings, chosen.settings)
     models = read_models(chosen.models, settings)
     splits = read_table(chosen.splits, SPLITS)
-    EVALUATIONS[settings.kind](
-        settings=settings,
-        parts=load_parts(chosen, settings),
-        models=models,
-        folds=dict(zip(splits["patient"], splits["fold"], strict=True)),
-        truth=chosen.truth,
-        seed=chosen.seed,
-        out=chosen.out,
-    )
+    parts, folds = load_parts(chosen, settings), dict(zip(splits["patient"], splits["fold"], strict=True))
+    told: dict[str, Any] = {
+        "settings": settings,
+        "parts": parts,
+        "models": models,
+        "folds": folds,
+        "seed": chosen.seed,
+    }
+    EVALUATIONS[settings.kind](**told, truth=chosen.truth, out=chosen.out)
+    write_audit(**told, out=chosen.out)
     record = {
         "name": settings.name,
         "kind": settings.kind,
