@@ -37,6 +37,6 @@ def test_load_says_what_is_missing(tmp_path):
     given = dict.fromkeys(("splits", "covariates", "covariate_manifest", "labels"), tmp_path / "none.tsv")
     with pytest.raises(SettingsError, match="needs covariates"):
         load(**given, images=None, settings=ExperimentSettings(**SETTINGS), pairs=None)
-    for outcomes in (("hair_loss",), ("response",)):
+    for outcomes in (("egfr_slope",), ("response",)):
         with pytest.raises(SettingsError, match="outcomes are unknown"):
             load(**given, images=[tmp_path], settings=ExperimentSettings(**SETTINGS, outcomes=outcomes))
