@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
-from theradose.sections import Fraction, Name, Positive, Section
+from theradose.sections import POPULATION_T_EFF_H, Fraction, Name, Positive, Section
 from theradose.vocabulary import EGFR_SLOPE, LEARNED_OUTCOMES, ORGANS
 
 
@@ -130,7 +130,7 @@ class ExperimentSettings(Section):
 
     @model_validator(mode="after")
     def _what_is_named_exists(self) -> "ExperimentSettings":
-        known = {"organs": ORGANS, "t_eff_h": ORGANS, "outcomes": (*LEARNED_OUTCOMES, EGFR_SLOPE)}
+        known = {"organs": ORGANS, "t_eff_h": tuple(POPULATION_T_EFF_H), "outcomes": (*LEARNED_OUTCOMES, EGFR_SLOPE)}
         for field, names in known.items():
             if unknown := sorted(set(getattr(self, field)) - set(names)):
                 raise ValueError(f"{field}: {unknown} unknown; known are {list(names)}")

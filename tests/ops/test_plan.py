@@ -11,7 +11,7 @@ from theradose.errors import SettingsError, StorageError
 from theradose.ops.plan import load_plan, step_code
 from theradose.ops.study import Plan
 from theradose.sections import StudySettings
-from theradose.settings import from_json, load_experiment, load_study, parse_settings
+from theradose.settings import from_json, load_experiment, load_study, parse_settings, to_json
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -21,7 +21,10 @@ def test_every_study_of_the_repository_is_valid_and_named_as_its_file(file):
     study = load_study(file)
     assert study.study == file.stem
     dumped = study.model_dump(mode="json")
-    assert load_plan(dumped | {"cohort": dumped["cohort"] | {"name": "virtual", "source": "virtual"}}, ROOT).study.title
+    plan = load_plan(dumped | {"cohort": dumped["cohort"] | {"name": "virtual", "source": "virtual"}}, ROOT)
+    assert plan.study.title
+    for one in plan.experiments.values():  # as steps get them
+        assert from_json(type(one), to_json(one)) == one
 
 
 @pytest.mark.parametrize("file", sorted((ROOT / "config" / "experiments").glob("*.yaml")), ids=lambda path: path.stem)
