@@ -23,7 +23,7 @@ SEEDS = (1, 2, 3)
 PRINTED = ("unet2d_eta0", "unet2d_normalised", "unet2d_raw")
 SHOWN = ("ssim", "ssim_masked", "sum_bias_percent", "hot_voxel_mae_percent", "rmse")
 ALL_PAIRS = "ssim_all_pairs"
-PLAN = TrainingPlan(epochs=25, patience=25, batch_size=16)  # as config/experiments/dose_map_literal.yaml
+PLAN = TrainingPlan(epochs=25, patience=25, batch_size=16)  # config/experiments/dose_map_literal.yaml, unwatched
 
 Maps = Callable[[ImageExamples], np.ndarray]
 

@@ -32,8 +32,8 @@ from theradose.evaluation.survival import censoring
 from theradose.features.manifest import ORGAN
 from theradose.models import latency
 from theradose.models.dose_columns import MBQ_PER_GBQ, dose_columns
-from theradose.models.fitting import fit_parts
-from theradose.models.folds import Folds, out_of_fold
+from theradose.models.fitting import fit_parts, objective
+from theradose.models.folds import Folds
 from theradose.models.latency_examples import LEAST_MONTHS, LatencyExamples
 from theradose.models.latency_predictors import LATENCY_PREDICTORS, ConstantLatency, MechanisticLatency
 from theradose.models.predictors import Predictor, TrainingPlan
@@ -109,9 +109,7 @@ def trained(predictor: type[Predictor], draw: Draw, trials: int, seed: int) -> T
     own, folds = draw.examples.pick(draw.fold >= 0), inner_folds(draw)
     shared = {"folds": folds, "subset": latency.subset, "seed": seed, "training": PLAN}
 
-    def judge(parameters: dict) -> float:
-        return latency.score(own, out_of_fold(predictor, parameters, own, **shared))
-
+    judge = objective(predictor, own, score=latency.score, **shared)
     rows = search(
         predictor.space, judge, trials=trials, seed=seed, journal=None, name=predictor.name, start=predictor.defaults
     )

@@ -11,20 +11,26 @@ from theradose.vocabulary import EGFR_SLOPE, LEARNED_OUTCOMES, ORGANS
 class TuningSettings(Section):
     """The budget of the search, the inner folds it is judged on, and how many processes share it.
 
-    With several workers there are as many trials, but not the same ones each time.
+    With several workers there are as many trials, but not the same ones each time. With `pruning` a trial of a network
+    ends after a fold when it is worse than the median of the trials before it there; five must have come to their end.
     """
 
     trials: Annotated[int, Field(ge=1, le=10000)] = 10
     folds: Annotated[int, Field(ge=2, le=20)] = 4
     workers: Annotated[int, Field(ge=1, le=64)] = 1
+    pruning: bool = False
 
 
 class TrainingSettings(Section):
-    """How networks are trained."""
+    """How networks are trained, and who watches for the end: training patients held back, or the partition validation.
+
+    Validation patients can watch over a dose_map only. Their scores are then no longer those of untouched patients.
+    """
 
     epochs: Annotated[int, Field(ge=1, le=100000)] = 200
     patience: Annotated[int, Field(ge=1)] = 30
     batch_size: Annotated[int, Field(ge=1)] = 32
+    watch: Literal["held_back", "validation"] = "held_back"
 
 
 class HarmoniseSettings(Section):
@@ -145,8 +151,8 @@ class ExperimentSettings(Section):
         asked = self.harmonise.method != "none" or self.selection is not None
         if asked and self.kind != "organ_dose":
             raise ValueError("harmonise, selection: only for experiments of kind organ_dose")
-        if self.audit_permutations and self.kind in ("dose_map", "multitask"):
-            raise ValueError("audit_permutations: not for experiments of kinds dose_map and multitask")
+        if self.training.watch == "validation" and (self.kind != "dose_map" or self.audit_permutations):
+            raise ValueError("training.watch validation: only for experiments of kind dose_map, without an audit")
         return self
 
     @model_validator(mode="after")

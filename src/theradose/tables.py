@@ -159,7 +159,7 @@ TRIALS = Schema(
     "trials",
     (
         text("part"), Column("number", WHOLE, low=0), Column("value", empty=True), text("parameters"),
-        text("state", one_of=("complete", "failed")),
+        text("state", one_of=("complete", "failed", "pruned")),
     ),
     ("part", "number"),
 )  # fmt: skip

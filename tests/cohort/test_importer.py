@@ -14,7 +14,7 @@ from theradose.cohort.check import check_dataset
 from theradose.cohort.importer import AS_DECLARED, import_dicom
 from theradose.cohort.intake import intake_faults
 from theradose.cohort.layout import Dataset
-from theradose.cohort.raw_files import verify_raw
+from theradose.cohort.raw_files import hashes_of, require_raw
 from theradose.errors import DataError
 from theradose.imaging.grid import Grid
 from theradose.imaging.nifti import read_sidecar, read_volume
@@ -331,13 +331,13 @@ def test_raw_files_are_known_by_their_bytes(hospital, tmp_path) -> None:
     folder, _ = hospital
     data = Dataset(tmp_path / "data")
     import_dicom(folder, data.root, patient="p001", decay_reference="scan_start")
-    assert verify_raw(data, "p001", folder) == "patient p001: 27 raw files as at intake"
+    assert require_raw(data, "p001", hashes_of(folder)) == "patient p001: 27 raw files as at intake"
     file = sorted((folder / "b").iterdir())[2]
     content = bytearray(file.read_bytes())
     content[-5] ^= 1
     file.write_bytes(content)
     with pytest.raises(DataError, match=r"THR-331 .* patient p001 · file pt-02_0003\.dcm · got 1 of 27 files"):
-        verify_raw(data, "p001", folder)
+        require_raw(data, "p001", hashes_of(folder))
 
 
 def test_files_that_are_still_arriving_stop_the_import(hospital, tmp_path, monkeypatch) -> None:
@@ -380,7 +380,7 @@ def test_a_dose_is_kept_beside_the_patient_and_nowhere_else(dicom_maker, tmp_pat
         "SourceSha256": sha256_file(tmp_path / "in" / "d.dcm"),
     }  # fmt: skip
     assert not any("dose" in file for file in data.manifest()["file"])
-    assert verify_raw(data, "p001", tmp_path / "in").endswith("7 raw files as at intake")
+    assert require_raw(data, "p001", hashes_of(tmp_path / "in")).endswith("7 raw files as at intake")
 
 
 def test_a_dose_that_is_none_is_left_aside_and_keeps_nobody_out(dicom_maker, tmp_path) -> None:

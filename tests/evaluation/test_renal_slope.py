@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 from theradose.cohort.virtual.outcomes import EGFR_AT_MONTHS, LATENCY_LOG_SD
-from theradose.evaluation.leakage_audit import SHUFFLED, audit_models
+from theradose.evaluation.audited_models import SHUFFLED, audit_models
 from theradose.evaluation.renal_slope import NOISE, REFERENCES, UNIT, evaluate
 from theradose.experiment_sections import ExperimentSettings
 from theradose.learning_schemas import SLOPE_PREDICTIONS

@@ -72,6 +72,20 @@ def test_an_example_outside_every_fold_is_refused(organ_examples):
         predict(training, inner_folds(splits, 4)[:2])
 
 
+def test_what_is_predicted_is_told_after_every_fold_but_the_last(organ_examples):
+    training, _, splits = organ_examples()
+    folds, seen = inner_folds(splits, 4), []
+    whole = out_of_fold(
+        RidgeDose, {}, training, folds=folds, subset=subset, seed=1, training=PLAN,
+        on_fold=lambda *told: seen.append(tuple(np.copy(x) for x in told)),
+    )  # fmt: skip
+    assert [int(done) for done, _, _ in seen] == [1, 2, 3]
+    for done, known, predicted in seen:
+        held = {patient for _, part in folds[:done] for patient in part}
+        assert set(np.array(training.patients)[known]) == held
+        assert (predicted == whole[known]).all()
+
+
 def test_each_fit_has_its_own_seed():
     assert len({fit_seed(7, fold) for fold in range(-1, 20)}) == 21
 

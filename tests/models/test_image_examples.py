@@ -11,7 +11,6 @@ from theradose.models.image_examples import (
     cut,
     join,
     load_examples,
-    only_originals,
     pairs_of,
     save_examples,
     size_for,
@@ -103,7 +102,7 @@ def test_a_copy_never_leaves_its_patient(image_cohort):
     assert set(part.patients) == {"v001"}
     assert set(part.table["copy"]) == {0, 1, 2}
     assert list(part.grids) == ["v001"]
-    assert len(only_originals(part)) == 4
+    assert len(part.pick(part.originals)) == 4
     rest = subset(examples, ["v000", "v002", "v003"])
     assert len(part) + len(rest) == len(examples)
 

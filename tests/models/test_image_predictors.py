@@ -6,7 +6,7 @@ import pytest
 from theradose.errors import DataError, LeakageError
 from theradose.models.dose_map import score
 from theradose.models.image_examples import subset
-from theradose.models.image_predictors import fit_scale, hold_back, scaled_map
+from theradose.models.image_predictors import fit_scale, scaled_map
 from theradose.models.predictors import TrainingPlan
 from theradose.models.volume_predictors import MAP_PREDICTORS
 
@@ -129,24 +129,6 @@ def test_a_direct_network_with_the_papers_initialisation_learns_too(name, image_
     trained, history = fitted(name, examples, plan=TrainingPlan(20, 20, 8), **options)
     assert history[-1]["train_loss"] < 0.3 * history[0]["train_loss"]
     assert score(held, trained.predict(held)) < 0.5 * score(held, np.zeros_like(held.dose))
-
-
-def test_augmented_copies_of_a_held_back_patient_never_train(image_cohort):
-    examples, _ = image_cohort(n_patients=11, copies=3)
-    part = training(examples)
-    learned, watched = hold_back(part, seed=4, early_stopping=True)
-    assert not set(learned.patients) & set(watched.patients)
-    assert set(learned.patients) | set(watched.patients) == set(part.patients)
-    assert len(set(watched.patients)) == 2
-    assert set(watched.table["copy"]) == {0}
-    assert set(learned.table["copy"]) == {0, 1, 2, 3}
-
-
-def test_nobody_is_held_back_without_early_stopping_or_with_few_patients(image_cohort):
-    examples, _ = image_cohort(n_patients=11)
-    assert hold_back(examples, 1, early_stopping=False) == (examples, None)
-    few, _ = image_cohort(n_patients=4)
-    assert hold_back(few, 1, early_stopping=True) == (few, None)
 
 
 def test_early_stopping_is_recorded(image_cohort):

@@ -2,9 +2,13 @@ import pytest
 import torch
 
 from theradose.errors import SettingsError
-from theradose.models.networks import INITIALISATIONS, NETWORKS, initialise, n_weights
+from theradose.models.networks import INITIALISATIONS, NETWORKS, initialise
 
 ARGUMENTS = {"mlp": (5, (8, 4), 0.1), "unet2d": (2, 8, 0.1), "cnn2d": (2, 8, 0.1), "unet3d": (2, 4, 0.1)}
+
+
+def n_weights(network):
+    return sum(weight.numel() for weight in network.parameters() if weight.requires_grad)
 
 
 def test_every_network_has_arguments_here():

@@ -7,7 +7,7 @@ import pytest
 from theradose.errors import DataError
 from theradose.models.predictors import Choice, FloatRange, IntRange
 from theradose.models.tuning import best, search, trials_table
-from theradose.tables import TRIALS, write_table
+from theradose.tables import TRIALS, read_table, write_table
 
 SPACE = {"x": FloatRange(1e-3, 10.0, log=True), "n": IntRange(1, 9), "word": Choice(("a", "b"))}
 START = {"x": 1.0, "n": 3, "word": "a"}
@@ -17,7 +17,7 @@ class KilledError(BaseException):
     """Stands for kill -9: not caught by anything."""
 
 
-def bowl(parameters):
+def bowl(parameters, _=None):
     return (parameters["x"] - 0.5) ** 2 + parameters["n"] + (parameters["word"] == "b")
 
 
@@ -46,7 +46,7 @@ def test_resumed_search_is_the_uninterrupted_one(tmp_path, killed_in):
     whole = table_bytes(run(tmp_path / "whole", 9), tmp_path / "whole")
     calls = []
 
-    def dying(parameters):
+    def dying(parameters, _):
         calls.append(parameters)
         if len(calls) == killed_in + 1:
             raise KilledError
@@ -63,7 +63,7 @@ def test_resumed_search_is_the_uninterrupted_one(tmp_path, killed_in):
 def test_workers_share_the_budget_and_the_first_trial_is_the_default(tmp_path):
     seen, mine = [], os.getpid()
 
-    def slow(parameters):
+    def slow(parameters, _):
         time.sleep(0.02)
         (tmp_path / f"{os.getpid()}").touch()
         return bowl(parameters)
@@ -82,7 +82,7 @@ def test_workers_share_the_budget_and_the_first_trial_is_the_default(tmp_path):
 def test_what_a_worker_that_died_leaves_undone_is_done_alone(tmp_path):
     mine = os.getpid()
 
-    def deadly(parameters):
+    def deadly(parameters, _):
         if os.getpid() != mine:
             os._exit(1)
         return bowl(parameters)
@@ -117,7 +117,7 @@ def test_other_seed_draws_other_values(tmp_path):
 
 
 def test_a_training_that_runs_away_is_a_failed_trial(tmp_path):
-    def fragile(parameters):
+    def fragile(parameters, _):
         if parameters["n"] > 4:
             raise DataError("training has run away")
         return bowl(parameters)
@@ -131,8 +131,75 @@ def test_a_training_that_runs_away_is_a_failed_trial(tmp_path):
     assert best(rows).parameters["n"] <= 4
 
 
+def in_parts(counted):
+    """Return a search objective of four parts of work, which notes how many parts each trial did."""
+
+    def objective(parameters, tell):
+        for part in range(1, 5):
+            counted.append(part)
+            if part < 4:
+                tell(part, bowl(parameters) + 0.1 * part)
+        return bowl(parameters)
+
+    return objective
+
+
+def test_a_trial_worse_than_the_median_ends_early_and_the_best_is_the_same(tmp_path):
+    counted = []
+    rows = run(tmp_path, 20, in_parts(counted))
+    assert len(rows) == 20
+    assert all(row.state == "complete" for row in rows[:5])
+    pruned = [row for row in rows if row.state == "pruned"]
+    assert pruned
+    assert all(row.value is None for row in pruned)
+    assert len(counted) == 4 * (20 - len(pruned)) + len(pruned)
+    for row in pruned:
+        before = [bowl(r.parameters) for r in rows[: row.number] if r.state == "complete"]
+        assert bowl(row.parameters) > sorted(before)[len(before) // 2 - 1]
+    assert bowl(best(rows).parameters) == min(bowl(row.parameters) for row in rows)
+    assert set(table_states(rows, tmp_path)) == {"complete", "pruned"}
+
+
+def table_states(rows, folder):
+    table_bytes(rows, folder)
+    return read_table(folder / "trials.tsv", TRIALS)["state"]
+
+
+@pytest.mark.parametrize("killed_after", [3, 22, 24, 29])
+def test_a_search_with_pruning_resumes_to_the_same_trials(tmp_path, killed_after):
+    whole = run(tmp_path / "whole", 12, in_parts([]))
+    assert "pruned" in {row.state for row in whole}
+    counted = []
+
+    def dying(parameters, tell):
+        def told(part, value):
+            tell(part, value)
+            if len(counted) >= killed_after:
+                raise KilledError
+
+        return in_parts(counted)(parameters, told)
+
+    with pytest.raises(KilledError):
+        run(tmp_path / "cut", 12, dying)
+    assert run(tmp_path / "cut", 12, in_parts([])) == whole
+
+
+def test_workers_prune_too(tmp_path):
+    rows = run(tmp_path, 16, in_parts([]), workers=2)
+    assert len(rows) == 16
+    assert "pruned" in {row.state for row in rows}
+
+
+def test_a_score_that_is_no_number_ends_no_trial(tmp_path):
+    def objective(parameters, tell):
+        tell(1, float("nan"))
+        return bowl(parameters)
+
+    assert {row.state for row in run(tmp_path, 10, objective)} == {"complete"}
+
+
 def test_no_complete_trial_is_an_error(tmp_path):
-    def failing(parameters):
+    def failing(parameters, _):
         raise DataError("no")
 
     with pytest.raises(DataError, match="no trial"):
@@ -140,10 +207,10 @@ def test_no_complete_trial_is_an_error(tmp_path):
 
 
 def test_empty_space_gets_one_trial(tmp_path):
-    rows = search({}, lambda _: 2.0, trials=9, seed=1, journal=tmp_path / "j", name="s", start={})
+    rows = search({}, lambda *_: 2.0, trials=9, seed=1, journal=tmp_path / "j", name="s", start={})
     assert [(row.parameters, row.value) for row in rows] == [({}, 2.0)]
     assert json.loads(trials_table({"kidneys": rows})["parameters"][0]) == {}
 
 
 def test_earliest_of_equals_wins(tmp_path):
-    assert best(run(tmp_path, 5, lambda _: 1.0)).number == 0
+    assert best(run(tmp_path, 5, lambda *_: 1.0)).number == 0

@@ -119,6 +119,16 @@ def test_a_step_that_runs_again_replaces_itself_with_its_trials(store):
     assert len(everything) == 1 + 2 + 3
 
 
+def test_a_pruned_trial_was_killed_and_has_no_value(store):
+    client, record = store
+    with tracking.open_run(Path("tracking.json"), "tune", {}) as run:
+        run.trial(0, {"alpha": 1}, None, pruned=True)
+    named = {r.info.run_name: r for r in client.search_runs([record["experiment_id"]])}
+    assert named["trial 000"].info.status == "KILLED"
+    assert named["trial 000"].data.metrics == {}
+    assert named["tune"].info.status == "FINISHED"
+
+
 def test_a_failed_block_is_a_failed_run_and_a_trial_without_value_a_failed_trial(store):
     client, record = store
 

@@ -13,6 +13,7 @@ from theradose.errors import SettingsError
 from theradose.experiment_sections import ExperimentSettings, PlanningSettings
 from theradose.features.presets import preset_from, read_preset
 from theradose.learning_schemas import PLANS, UPTAKE_SCALING
+from theradose.models import fitting
 from theradose.models.store import load_model
 from theradose.settings import to_json
 from theradose.steps import compare, evaluate, plan_activities, train, tune
@@ -114,6 +115,28 @@ def test_every_predictor_leaves_its_files(done):
         assert json.loads((own / "train.json").read_text())["parts"]["liver"]["patients"] == 16
         for part in ("provenance.json", "tuning/provenance.json"):
             assert json.loads((own / part).read_text())["inputs"]
+
+
+def test_networks_are_pruned_when_asked_and_other_predictors_never(tmp_path, organ_tables, monkeypatch):
+    asked = {"trials": 14, "folds": 4, "pruning": True}
+    settings = SETTINGS.model_copy(update={"tuning": SETTINGS.tuning.model_validate(asked), "organs": ("kidneys",)})
+    seen = []
+    judged = fitting.out_of_fold
+
+    def watched(*arguments, **named):
+        seen.append(named.get("on_fold") is not None)
+        return judged(*arguments, **named)
+
+    monkeypatch.setattr(fitting, "out_of_fold", watched)
+    runs = study(tmp_path, organ_tables(), monkeypatch, settings)
+    states = {name: read_table(tmp_path / "E" / name / "trials.tsv", TRIALS)["state"].tolist() for name in NAMES}
+    assert {name for name, found in states.items() if "pruned" in found} == {"mlp"}
+    assert len(states["mlp"]) == 14
+    assert sum(seen) == 14
+    told = [entry for run in runs if run.step == "tune" for entry in run.told if entry[0] == "trial"]
+    assert sum(entry[-1] for entry in told) == states["mlp"].count("pruned")
+    chosen = json.loads((tmp_path / "E" / "mlp" / "tune.json").read_text())["parts"]["kidneys"]["value"]
+    assert chosen == read_table(tmp_path / "E" / "mlp" / "trials.tsv", TRIALS)["value"].min()
 
 
 def test_best_trial_is_what_is_trained(done):

@@ -166,8 +166,3 @@ def require_raw(data: Dataset, patient: str, hashes: Mapping[str, int]) -> str:
             remedy="restore it, or import the patient again",
         )  # fmt: skip
     return f"patient {patient}: {len(table)} raw files as at intake"
-
-
-def verify_raw(data: Dataset, patient: str, source: Path, also: Iterable[Path] = ()) -> str:
-    """Hash the source of a patient again (`hashes_of`) and return or raise what `require_raw` does."""
-    return require_raw(data, patient, hashes_of(source, also))

@@ -42,7 +42,8 @@ def load(
 def require_split(table: pd.DataFrame, splits: pd.DataFrame, *, held_out_copies: bool = False) -> None:
     """Raise LeakageError unless each pair stands where its patient does and copies exist for training alone.
 
-    `held_out_copies` allows copies of all, as augment.pairs makes them; nothing is fitted to or judged on those.
+    `held_out_copies` allows copies of all, as augment.pairs makes them; nothing is judged on those, and those of
+    validation patients at most watch over a training.
     """
     wanted = splits.set_index("patient")["partition"]
     unknown = sorted(set(table["patient"]) - set(wanted.index))

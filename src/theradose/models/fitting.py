@@ -9,6 +9,7 @@ import numpy as np
 
 from theradose.models.folds import Folds, Subset, fit_seed, out_of_fold, unwatched
 from theradose.models.predictors import OnEpoch, Predictor, TrainingPlan
+from theradose.models.tuning import Objective, Tell
 
 FINAL = -1
 
@@ -37,6 +38,36 @@ class Fitted:
             {"epoch": row["epoch"], **{f"{row['part']}/{n}": v for n, v in row.items() if n not in ("part", "epoch")}}
             for row in self.history
         ]
+
+
+def objective(
+    predictor: type[Predictor],
+    examples: Any,
+    *,
+    folds: Folds,
+    subset: Subset,
+    score: Callable[[Any, np.ndarray], float],
+    seed: int,
+    training: TrainingPlan,
+    pruning: bool = False,
+) -> Objective:
+    """Return what a search lowers: the score of training examples out of fold.
+
+    With `pruning` a predictor that iterates tells after every fold what it has scored so far.
+    """
+
+    def judge(parameters: dict[str, Any], tell: Tell) -> float:
+        def on_fold(done: int, known: np.ndarray, predicted: np.ndarray) -> None:
+            own = subset(examples, set(np.array(examples.patients)[known].tolist()))
+            tell(done, score(own, predicted))
+
+        watched = on_fold if pruning and predictor.iterates else None
+        predicted = out_of_fold(
+            predictor, parameters, examples, folds=folds, subset=subset, seed=seed, training=training, on_fold=watched
+        )
+        return score(examples, predicted)
+
+    return judge
 
 
 def fit_parts(

@@ -14,6 +14,8 @@ Folds = list[tuple[list[str], list[str]]]
 Subset = Callable[[Any, Collection[str]], Any]
 Watch = Callable[[str], OnEpoch | None]
 """Returns who sees the epochs of a fit, named in words."""
+OnFold = Callable[[int, np.ndarray, np.ndarray], None]
+"""Takes how many folds are done, which examples have a prediction (n,) bool, and these predictions."""
 
 
 def unwatched(fit: str) -> None:
@@ -53,10 +55,12 @@ def out_of_fold(
     seed: int,
     training: TrainingPlan,
     watch: Watch = unwatched,
+    on_fold: OnFold | None = None,
 ) -> np.ndarray:
     """Return the prediction of each training example by a fit on the other folds, (n, ...), in the order of `examples`.
 
-    `watch` names who sees the epochs of each fit.
+    `watch` names who sees the epochs of each fit. `on_fold` sees what has been predicted after every fold but the last
+    and may end it all by raising.
     DataError when a fold has nobody left to learn from, or an example is in no fold; LeakageError when a patient is on
     both sides of one.
     """
@@ -80,6 +84,8 @@ def out_of_fold(
         found = np.zeros((len(missing), *values.shape[1:]), values.dtype) if found is None else found
         found[where] = values
         missing &= ~where
+        if on_fold is not None and missing.any():
+            on_fold(number + 1, ~missing, found[~missing])
     if found is None or missing.any():
         raise DataError("training examples outside every fold", got=int(missing.sum()), expected=0)
     return found

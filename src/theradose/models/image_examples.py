@@ -78,11 +78,6 @@ def subset(examples: ImageExamples, patients: Collection[str]) -> ImageExamples:
     return examples.pick(np.asarray(examples.table["patient"].isin(list(patients))))
 
 
-def only_originals(examples: ImageExamples) -> ImageExamples:
-    """Return the pairs that are no augmented copy: what a prediction is judged on."""
-    return examples.pick(examples.originals)
-
-
 def stacks_of(examples: ImageExamples) -> list[np.ndarray]:
     """Return the pairs of each patient and copy as their numbers, in order of slices.
 

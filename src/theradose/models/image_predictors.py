@@ -22,8 +22,8 @@ from theradose.models.predictors import (
     TrainingPlan,
 )
 from theradose.models.training import Inputs, as_tensor, fit_network, from_arrays, predict, prepare_torch, to_arrays
+from theradose.models.watching import watched_by
 
-HELD_BACK = 5  # one patient in five watches for the end of training
 CALIBRATION_FOLDS = 3
 
 
@@ -157,7 +157,7 @@ class NetworkMap(Predictor):
         settings = self.parameters
         self.head = self._calibrate(examples, seed, training) if settings["calibrated"] else None
         prepare_torch(seed)
-        learned, watched = hold_back(examples, seed, early_stopping=training.patience < training.epochs)
+        learned, watched = watched_by(examples, seed, training)
         self.k = fit_scale(learned)
         self.unit_gy_per_gbq = float(np.sqrt(np.mean(learned.dose[learned.mask].astype(np.float64) ** 2)))
         self.fitted = self._build(seed)
@@ -259,22 +259,6 @@ class PrintedWithoutSum(PrintedMap):
 
     name = "unet2d_eta0"
     defaults: ClassVar[dict[str, Any]] = {**PrintedMap.defaults, "eta": 0.0}
-
-
-def hold_back(
-    examples: ImageExamples, seed: int, *, early_stopping: bool
-) -> tuple[ImageExamples, ImageExamples | None]:
-    """Split training pairs by patient into those learned from and those that watch for the end of training.
-
-    One patient in five is held back, unaugmented pairs only, with all copies out of the learning part. With fewer than
-    five patients, or without early stopping, nobody is.
-    """
-    names = sorted(set(examples.patients))
-    if not early_stopping or len(names) < HELD_BACK:
-        return examples, None
-    watching = np.random.default_rng([seed, 2]).permutation(names)[: len(names) // HELD_BACK]
-    held = np.asarray(examples.table["patient"].isin(watching))
-    return examples.pick(~held), examples.pick(held & examples.originals)
 
 
 IMAGE_PREDICTORS: dict[str, type[Predictor]] = {

@@ -20,7 +20,7 @@ from theradose.experiment_sections import NestedSettings
 from theradose.models.folds import Folds, Subset, fit_seed, out_of_fold
 from theradose.models.organ_dose import RESIDUALS, natural
 from theradose.models.predictors import TEST, Predictor, TrainingPlan, require_no_test
-from theradose.models.tuning import best, search
+from theradose.models.tuning import Tell, best, search
 
 Calibrate = Callable[[Any, np.ndarray], dict[str, np.ndarray]]
 Row = dict[str, np.ndarray]
@@ -157,7 +157,8 @@ def tuned(how: Procedure, learning: Any, people: pd.DataFrame, seed: int) -> tup
     folds = dealt(own, how.nested.inner_folds, seed, "nested.inner_folds")
     folds = folds[:1] if how.predictor.iterates else folds
 
-    def judge(parameters: dict[str, Any]) -> float:
+    def judge(parameters: dict[str, Any], tell: Tell) -> float:
+        del tell  # budgets inside outer folds are small
         return how.score(*_inner_out_of_fold(how, parameters, learning, folds, seed))
 
     rows = search(

@@ -128,8 +128,3 @@ def initialise(network: nn.Module, how: str, seed: int) -> nn.Module:
         torch.manual_seed(seed)
         INITIALISATIONS[how](network)
     return network
-
-
-def n_weights(network: nn.Module) -> int:
-    """Return the number of trained weights."""
-    return sum(weight.numel() for weight in network.parameters() if weight.requires_grad)

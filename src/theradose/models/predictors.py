@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Protocol, Self
 
@@ -11,7 +11,7 @@ import numpy as np
 from theradose.errors import DataError, LeakageError, SettingsError, Where
 from theradose.experiment_sections import ExperimentSettings, HarmoniseSettings, SelectionSettings
 
-TEST = "test"
+VALIDATION, TEST = "validation", "test"
 AS_THEY_ARE = HarmoniseSettings()
 
 
@@ -47,7 +47,8 @@ class TrainingPlan:
     """What an experiment asks of every fit, whatever the predictor.
 
     How long a network is trained (epochs at most, epochs without gain before it stops, examples a step), what is done
-    to columns before anything is learned from them, and where a training that is killed leaves what it has done.
+    to columns before anything is learned from them, where a training that is killed leaves what it has done, and the
+    examples of validation patients that watch for its end in place of patients held back.
     """
 
     epochs: int = 200
@@ -56,13 +57,14 @@ class TrainingPlan:
     harmonise: HarmoniseSettings = AS_THEY_ARE
     selection: SelectionSettings | None = None
     checkpoints: Path | None = None
+    watching: Any = field(default=None, compare=False)
 
     @classmethod
-    def of(cls, settings: ExperimentSettings, checkpoints: Path | None = None) -> Self:
+    def of(cls, settings: ExperimentSettings, checkpoints: Path | None = None, watching: Any = None) -> Self:
         """Return the plan of an experiment; without a folder for checkpoints a killed training begins anew."""
         training = settings.training
         bounds = (training.epochs, training.patience, training.batch_size)
-        return cls(*bounds, settings.harmonise, settings.selection, checkpoints)
+        return cls(*bounds, settings.harmonise, settings.selection, checkpoints, watching)
 
 
 class Examples(Protocol):

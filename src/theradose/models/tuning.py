@@ -1,11 +1,12 @@
 """Search for hyperparameters: resumable after a kill, and then the same trials as without it.
 
-Several workers share storage and budget. What a trial can learn from then depends on who is faster: there are as many
-trials as with one worker, not the same ones.
+A trial that does worse than others may end early. Several workers share storage and budget. What a trial can learn
+from then depends on who is faster: there are as many trials as with one worker, not the same ones.
 """
 
 import json
 import logging
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -22,10 +23,13 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 from theradose.errors import DataError
 from theradose.models.predictors import Choice, FloatRange, IntRange, Range
 
-COMPLETE, FAILED = "complete", "failed"
+COMPLETE, FAILED, PRUNED = "complete", "failed", "pruned"
+STATES = {TrialState.COMPLETE: COMPLETE, TrialState.FAIL: FAILED, TrialState.PRUNED: PRUNED}
 REASON = "reason"
 # Random trials before the sampler starts to learn from them; Optuna's default of 10 would leave a short search random.
 STARTUP_TRIALS = 5
+# The median of fewer than five trials would say little (Optuna's default).
+PRUNER = optuna.pruners.MedianPruner(n_startup_trials=5)
 
 logging.getLogger("optuna").setLevel(logging.WARNING)
 
@@ -42,7 +46,9 @@ class TrialRow:
 
 
 OnTrial = Callable[[TrialRow], None]
-Objective = Callable[[dict[str, Any]], float]
+Tell = Callable[[int, float], None]
+"""Takes what a trial has scored after part 1, 2, ... of its work; ends one that is worse than the median of others."""
+Objective = Callable[[dict[str, Any], Tell], float]
 
 
 def suggest(trial: Trial, space: Mapping[str, Range]) -> dict[str, Any]:
@@ -74,7 +80,7 @@ def _storage(journal: Path) -> JournalStorage:
 
 
 def _row(number: int, trial: FrozenTrial) -> TrialRow:
-    state, reason = COMPLETE if trial.state == TrialState.COMPLETE else FAILED, trial.user_attrs.get(REASON, "")
+    state, reason = STATES[trial.state], trial.user_attrs.get(REASON, "")
     return TrialRow(number, dict(trial.params), trial.value if state == COMPLETE else None, state, reason)
 
 
@@ -85,15 +91,25 @@ def _counts(trial: FrozenTrial) -> bool:
 
 def _finished(study: optuna.Study) -> list[TrialRow]:
     """Return the trials that came to an end by themselves, in order; those cut off by a kill do not count."""
-    found = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.FAIL))
+    found = study.get_trials(deepcopy=False, states=tuple(STATES))
     return [_row(number, trial) for number, trial in enumerate(filter(_counts, found))]
 
 
 def _judge(study: optuna.Study, trial: Trial, space: Mapping[str, Range], objective: Objective) -> None:
     """Judge and tell a trial; a training that runs away is a failed trial, not the end of the search."""
+
+    def tell(part: int, value: float) -> None:
+        if math.isfinite(value):
+            trial.report(value, part)
+            if trial.should_prune():
+                raise optuna.TrialPruned
+
     parameters = suggest(trial, space)
     try:
-        value = objective(parameters)
+        value = objective(parameters, tell)
+    except optuna.TrialPruned:
+        study.tell(trial, state=TrialState.PRUNED)
+        return
     except DataError as error:
         trial.set_user_attr(REASON, str(error))
         study.tell(trial, state=TrialState.FAIL)
@@ -111,7 +127,7 @@ def _work(
 ) -> None:
     """Take trials from the storage until the budget is used up, beside other workers."""
     storage = JournalStorage(JournalFileBackend(str(journal)))
-    study = optuna.load_study(study_name=name, storage=storage)
+    study = optuna.load_study(study_name=name, storage=storage, pruner=PRUNER)
     while True:
         study.sampler = _sampler(seed, len(study.get_trials(deepcopy=False)), alone=False)
         trial = study.ask()
@@ -147,13 +163,16 @@ def search(
     """Run a search to `trials` finished trials and return them in order; the first one is `start`.
 
     The study `name` in `journal` is continued when it is there: give it a digest of everything the objective depends
-    on. Without a journal nothing outlasts the call; the trials are the same. Every trial gets a new sampler seeded with
+    on. Without a journal nothing outlasts the call; the trials are the same. An objective that tells what it has scored
+    so far may be cut short: a pruned trial takes its part of the budget. Every trial gets a new sampler seeded with
     `seed` and its number, so that a resumed search draws what an uninterrupted one would. An empty space gets one
     trial. `on_trial` sees every trial, earlier ones first. After the first one `workers` processes share the others
     when there is a journal; it sees theirs when all are done.
     """
     storage = None if journal is None else _storage(journal)
-    study = optuna.create_study(storage=storage, study_name=name, load_if_exists=True, direction="minimize")
+    study = optuna.create_study(
+        storage=storage, study_name=name, load_if_exists=True, direction="minimize", pruner=PRUNER
+    )
     for cut_off in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
         study.tell(cut_off.number, state=TrialState.FAIL)
     rows: list[TrialRow] = []

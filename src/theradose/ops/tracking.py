@@ -100,15 +100,19 @@ class Run:
         for start in range(0, len(entries), MAX_BATCH):
             self.client.log_batch(self.run_id, metrics=entries[start : start + MAX_BATCH])
 
-    def trial(self, number: int, params: Mapping[str, Any], value: float | None) -> None:
-        """Log a finished trial of a search as a child run with this run's labels; one without a value has failed."""
+    def trial(self, number: int, params: Mapping[str, Any], value: float | None, *, pruned: bool = False) -> None:
+        """Log a finished trial of a search as a child run with this run's labels.
+
+        One without a value has failed, or was killed for doing worse than others (`pruned`).
+        """
         tags = {**self.labels, PARENT_TAG: self.run_id, STEP_TAG: TRIAL_STEP}
         child = self.client.create_run(self.experiment_id, run_name=f"trial {number:03d}", tags=tags)
         run = Run(self.client, self.experiment_id, child.info.run_id)
         run.params(params)
         if value is not None:
             run.metrics({"value": value}, step=number)
-        self.client.set_terminated(run.run_id, "FINISHED" if value is not None else "FAILED")
+        without = "KILLED" if pruned else "FAILED"
+        self.client.set_terminated(run.run_id, "FINISHED" if value is not None else without)
 
     def artifact(self, path: Path) -> None:
         """Log a file."""

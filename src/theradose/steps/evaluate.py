@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from theradose.errors import SettingsError, Where
-from theradose.evaluation.leakage_audit import write_audit
+from theradose.evaluation.audited_models import write_audit
 from theradose.experiment_sections import ExperimentSettings
 from theradose.models.store import MODEL_FILE, WEIGHTS_FILE, Trained, load_trained
 from theradose.ops.tracking import open_run

@@ -2,15 +2,18 @@
 
 import time
 from argparse import Namespace
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
 from theradose.cohort.layout import Dataset
+from theradose.errors import SettingsError, Where
 from theradose.experiment_sections import ExperimentSettings
 from theradose.features.presets import read_preset
 from theradose.models.image_examples import ARRAYS_FILE
-from theradose.models.predictors import OnEpoch
+from theradose.models.predictors import VALIDATION, OnEpoch, TrainingPlan
 from theradose.models.seen_images import seen
 from theradose.sections import RadiomicsSettings
 from theradose.settings import from_json
@@ -30,6 +33,24 @@ def load_parts(chosen: Namespace, settings: ExperimentSettings) -> dict[str, Any
         for patient, reason in getattr(examples, "left_out", {}).items():
             print(f"{settings.name}: {part}: patient {patient} left out: {reason}")
     return parts
+
+
+def plan_of(
+    settings: ExperimentSettings, everyone: Mapping[str, Any], splits: pd.DataFrame, checkpoints: Path | None = None
+) -> TrainingPlan:
+    """Return how the fits of an experiment are trained, with the validation patients of its one part if they watch."""
+    if settings.training.watch != VALIDATION:
+        return TrainingPlan.of(settings, checkpoints)
+    names = list(splits.loc[splits["partition"] == VALIDATION, "patient"])
+    if not names:
+        raise SettingsError(
+            "no patient is in the partition validation, so none can watch over a training",
+            where=Where(field=f"{settings.name}.training.watch"),
+            got=VALIDATION,
+            remedy="set split.scheme: thirds, or training.watch: held_back",
+        )
+    (examples,) = everyone.values()
+    return TrainingPlan.of(settings, checkpoints, KINDS[settings.kind].subset(examples, names))
 
 
 def input_files(chosen: Namespace) -> list[Path]:

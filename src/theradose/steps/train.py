@@ -10,7 +10,6 @@ import pandas as pd
 from theradose.experiment_sections import ExperimentSettings
 from theradose.models.fitting import Fitted, fit_parts
 from theradose.models.folds import inner_folds, training_patients
-from theradose.models.predictors import TrainingPlan
 from theradose.models.registry import predictor_named
 from theradose.models.store import Trained, save_model, save_out_of_fold
 from theradose.ops.tracking import open_run
@@ -18,7 +17,7 @@ from theradose.provenance import code_digest, digest, write_json, write_provenan
 from theradose.settings import from_json
 from theradose.steps.entry import arguments, start
 from theradose.steps.kinds import KINDS
-from theradose.steps.learning import INPUTS, LISTS, OPTIONAL, image_card, input_files, load_parts, progress
+from theradose.steps.learning import INPUTS, LISTS, OPTIONAL, image_card, input_files, load_parts, plan_of, progress
 from theradose.tables import HISTORY, SPLITS, read_table, write_table
 from theradose.vocabulary import RESEARCH_USE_ONLY
 
@@ -47,7 +46,7 @@ def run(chosen: Namespace) -> None:
         {part: entry["parameters"] for part, entry in tuned.items()},
         folds=inner_folds(splits, settings.tuning.folds),
         seed=chosen.seed,
-        training=TrainingPlan.of(settings, kept / digest([settings.model_dump(mode="json"), tuned, code])),
+        training=plan_of(settings, everyone, splits, kept / digest([settings.model_dump(mode="json"), tuned, code])),
         watch=progress(f"train: {settings.name}: {chosen.predictor}"),
         subset=kind.subset,
         score=kind.score,

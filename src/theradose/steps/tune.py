@@ -4,16 +4,16 @@ from argparse import Namespace
 from typing import Any
 
 from theradose.experiment_sections import ExperimentSettings
-from theradose.models.folds import inner_folds, out_of_fold, training_patients
-from theradose.models.predictors import TrainingPlan
+from theradose.models.fitting import objective
+from theradose.models.folds import inner_folds, training_patients
 from theradose.models.registry import predictor_named
-from theradose.models.tuning import TrialRow, best, search, trials_table
+from theradose.models.tuning import PRUNED, TrialRow, best, search, trials_table
 from theradose.ops.tracking import open_run
 from theradose.provenance import code_digest, digest, sha256_file, write_json, write_provenance
 from theradose.settings import from_json
 from theradose.steps.entry import arguments, start
 from theradose.steps.kinds import KINDS
-from theradose.steps.learning import INPUTS, LISTS, OPTIONAL, input_files, load_parts
+from theradose.steps.learning import INPUTS, LISTS, OPTIONAL, input_files, load_parts, plan_of
 from theradose.tables import SPLITS, TRIALS, read_table, write_table
 
 # What scores of trials do not depend on.
@@ -40,27 +40,26 @@ def run(chosen: Namespace) -> None:
     folds, key = inner_folds(splits, settings.tuning.folds), study_key(chosen, settings)
     rows: dict[str, list[TrialRow]] = {}
     with open_run(chosen.tracking, "tune", {"experiment": settings.name, "predictor": chosen.predictor}) as tracked:
-        for part, everyone in load_parts(chosen, settings).items():
+        parts = load_parts(chosen, settings)
+        plan = plan_of(settings, parts, splits)
+        for part, everyone in parts.items():
             examples = kind.subset(everyone, training_patients(splits))
 
-            def judge(parameters: dict[str, Any], examples: Any = examples) -> float:
-                predicted = out_of_fold(
-                    predictor,
-                    parameters,
-                    examples,
-                    folds=folds,
-                    subset=kind.subset,
-                    seed=chosen.seed,
-                    training=TrainingPlan.of(settings),
-                )
-                return kind.score(examples, predicted)
-
             def log(row: TrialRow, part: str = part) -> None:
-                tracked.trial(row.number, {"part": part, **row.parameters}, row.value)
+                tracked.trial(row.number, {"part": part, **row.parameters}, row.value, pruned=row.state == PRUNED)
 
             rows[part] = search(
                 predictor.space,
-                judge,
+                objective(
+                    predictor,
+                    examples,
+                    folds=folds,
+                    subset=kind.subset,
+                    score=kind.score,
+                    seed=chosen.seed,
+                    training=plan,
+                    pruning=settings.tuning.pruning,
+                ),
                 trials=settings.tuning.trials,
                 seed=chosen.seed,
                 journal=chosen.out / "optuna.journal",
