@@ -90,6 +90,14 @@ def test_activities_are_planned_where_the_table_has_a_limit(organs, case, fine, 
             load_plan(asked, tmp_path)
 
 
+def test_validation_patients_watch_only_where_the_split_makes_some():
+    literal = {"study": "s", "experiments": ["dose_map_literal"], "radiomics": {"presets": {}}}
+    assert load_plan({**literal, "split": {"scheme": "thirds"}}, ROOT).experiments
+    with pytest.raises(SettingsError, match="the split has none") as caught:
+        load_plan(literal, ROOT)
+    assert "holdout, with dose_map_literal" in str(caught.value)
+
+
 def test_who_is_excluded_does_not_change_the_cohort():
     plain = Plan(parse_settings(StudySettings, {}), {})
     without = Plan(parse_settings(StudySettings, {"cohort": {"exclude": ["v001"]}}), {})

@@ -63,6 +63,19 @@ def _check_cycles(plan: Plan) -> None:
         raise _refuse(what, "cohort.virtual.imaged_cycles", f"{imaged}, with {', '.join(late)}", remedy)
 
 
+def _check_watch(plan: Plan) -> None:
+    """Raise SettingsError when validation patients are to watch over trainings and the split makes none."""
+    watched = [name for name, one in plan.experiments.items() if one.training.watch == "validation"]
+    scheme = plan.study.split.scheme
+    if watched and scheme != "thirds":
+        raise _refuse(
+            "validation patients are to watch over trainings, but the split has none",
+            "split.scheme",
+            f"{scheme}, with {', '.join(watched)}",
+            "set split.scheme: thirds, or training.watch: held_back in the experiment",
+        )
+
+
 def _check_planning(plan: Plan) -> None:
     """Raise SettingsError when activities are to be planned where the table of limits has none."""
     for name, one in plan.experiments.items():
@@ -142,6 +155,7 @@ def load_plan(config: Mapping[str, Any], root: Path = Path(), sources: Sequence[
     _check_parts(plan)
     _check_doses(plan)
     _check_cycles(plan)
+    _check_watch(plan)
     _check_planning(plan)
     _check_outcomes(plan, root / plan.data)
     _check_owner(plan, root / "results")
