@@ -84,7 +84,7 @@ class PlanningSettings(Section):
     """
 
     cycles: Annotated[int, Field(ge=1, le=20)] = 4
-    probability: Annotated[float, Field(gt=0, lt=0.5)] = 0.05
+    probability: Annotated[float, Field(gt=0, le=0.5)] = 0.05
     joint: bool = False
     case: Name = "standard"
 

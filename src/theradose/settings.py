@@ -16,6 +16,10 @@ from theradose.sections import Section, StudySettings
 SectionT = TypeVar("SectionT", bound=Section)
 Place = tuple[int | str, ...]
 EXPERIMENTS = Path("config/experiments")
+OURS = "Value error, "  # stands before what our own rules say
+MISSING, SECTION = "missing", "should be keys with values, {key: value}"
+IN_YAML = {"tuple_type": "should be a list, [one, another]", "dict_type": SECTION, "model_type": SECTION}
+"""What validation says in the words of Python, said in those of the file."""
 
 
 def _keys_at(kind: type[BaseModel], path: Place) -> list[str]:
@@ -30,8 +34,12 @@ def _keys_at(kind: type[BaseModel], path: Place) -> list[str]:
 def _fault(kind: type[BaseModel], error: Mapping[str, Any]) -> str:
     """Put one fault of the validation into words, with a guess at what was meant."""
     place = ".".join(str(part) for part in error["loc"])
+    if error["type"] == MISSING:
+        return f"{place}: must be given"
     if error["type"] != "extra_forbidden":
-        return f"{place}: {error['msg']} (got {error['input']!r})" if place else str(error["msg"])
+        said = IN_YAML.get(error["type"], str(error["msg"]).removeprefix(OURS))
+        whole = error["type"] == "value_error" and isinstance(error["input"], Mapping)
+        return ": ".join(filter(None, (place, said))) + ("" if whole else f" (got {error['input']!r})")
     allowed = _keys_at(kind, tuple(error["loc"][:-1]))
     near = difflib.get_close_matches(str(error["loc"][-1]), allowed, n=1)
     hint = f"did you mean {near[0]}?" if near else f"allowed: {', '.join(allowed)}"
@@ -63,7 +71,7 @@ def _line(error: Mapping[str, Any], lines: Mapping[Place, str]) -> str:
     """Return where a fault stands, or where the nearest key above it does; a rule between keys begins with its key."""
     loc: Place = tuple(error["loc"])
     if error["type"] == "value_error":
-        loc += tuple(str(error["msg"]).removeprefix("Value error, ").partition(":")[0].split("."))
+        loc += tuple(str(error["msg"]).removeprefix(OURS).partition(":")[0].split("."))
     found = next((lines[loc[:n]] for n in range(len(loc), 0, -1) if loc[:n] in lines), "")
     return f"{found}: " if found else ""
 

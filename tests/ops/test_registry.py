@@ -1,5 +1,6 @@
 """Registering and fetching models, and the model that MLflow serves."""
 
+import json
 from pathlib import Path
 
 import mlflow
@@ -117,8 +118,10 @@ def test_a_refused_plan_has_a_reason_and_no_number(registered, model_folder, tab
     rows = registry.input_example(model_folder, table)
     rows["physics.pet_suv_mean"] *= 1e4
     found = mlflow.pyfunc.load_model(registered.uri).predict(rows, params={"cycles": 4})
-    assert found["activity_gbq"].isna().all()
+    assert found["activity_gbq"].tolist() == [None]
     assert "in doubt" in found["refused"][0]
+    answer = json.loads(json.dumps(found.to_dict(orient="records"), allow_nan=False))
+    assert answer[0]["total_gbq"] is None
 
 
 def test_the_same_bytes_get_no_new_version_and_other_bytes_do(store, registered, model_folder, other_folder, table):

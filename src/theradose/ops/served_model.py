@@ -62,7 +62,10 @@ class OrganDoseModel(PythonModel):
         """Predict every organ of the model for every patient of a covariate table; with `cycles`, plan instead."""
         del context
         asked = PARAMS | (params or {})
-        return served_plans(self.trained, model_input, asked) if asked["cycles"] else served(self.trained, model_input)
+        plans = bool(asked["cycles"])
+        table = served_plans(self.trained, model_input, asked) if plans else served(self.trained, model_input)
+        # NaN is no JSON: what cannot be said is null in an answer.
+        return table.astype(dict.fromkeys(table.columns[table.isna().any()], object)).where(table.notna(), None)
 
 
 set_model(OrganDoseModel())
