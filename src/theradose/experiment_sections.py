@@ -89,6 +89,13 @@ class PlanningSettings(Section):
     case: Name = "standard"
 
 
+class LearningCurveSettings(Section):
+    """Numbers of training patients to learn from, beside all of them, and how often each is drawn."""
+
+    sizes: Annotated[tuple[Annotated[int, Field(ge=5)], ...], Field(min_length=1)]
+    repeats: Annotated[int, Field(ge=1, le=100)] = 3
+
+
 class ExperimentSettings(Section):
     """One experiment: its kind, its targets and the predictors compared in it; the first ones are baselines.
 
@@ -114,6 +121,7 @@ class ExperimentSettings(Section):
     harmonise: HarmoniseSettings = HarmoniseSettings()
     selection: SelectionSettings | None = None
     audit_permutations: Annotated[int, Field(ge=0, le=10000)] = 0
+    learning_curve: LearningCurveSettings | None = None
     planning: PlanningSettings | None = None
     outcomes: tuple[str, ...] = ()
     doses: Name = "organ_dose"
@@ -153,6 +161,12 @@ class ExperimentSettings(Section):
             raise ValueError("harmonise, selection: only for experiments of kind organ_dose")
         if self.training.watch == "validation" and (self.kind != "dose_map" or self.audit_permutations):
             raise ValueError("training.watch validation: only for experiments of kind dose_map, without an audit")
+        return self
+
+    @model_validator(mode="after")
+    def _curves_of_numbers(self) -> "ExperimentSettings":
+        if self.learning_curve and self.kind in ("outcome", "latency"):
+            raise ValueError("learning_curve: not where few patients may hold no event, kinds outcome and latency")
         return self
 
     @model_validator(mode="after")

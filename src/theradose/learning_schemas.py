@@ -107,3 +107,12 @@ LEARNING_SCHEMAS = (
     OUTCOME_PREDICTIONS, LATENCY_PREDICTIONS, SLOPE_PREDICTIONS, TIAC_PREDICTIONS, NESTED_PREDICTIONS, NESTED,
     UPTAKE_SCALING, RETEST_FEATURES, RETEST_DOSES,
 )  # fmt: skip
+# What the search lowers, on test patients, of models that learned from fewer patients; repeat 0 of the most: the model.
+LEARNING_CURVE = Schema(
+    "learning_curve",
+    (
+        text("predictor"), VOI, Column("patients", WHOLE, low=1), Column("repeat", WHOLE, low=0),
+        Column("score", empty=True),
+    ),
+    ("predictor", "voi", "patients", "repeat"),
+)  # fmt: skip

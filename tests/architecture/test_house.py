@@ -43,7 +43,7 @@ DOORS = {
     "psutil": ("ops/owner.py",),
 }
 PHYSICS_MAY = {"numpy", "scipy", "theradose"}
-MAX_LINES, MAX_CODE_LINES = 300, 29370  # docs/adr/0005 says what is counted and why
+MAX_LINES, MAX_CODE_LINES = 300, 29480  # docs/adr/0005 says what is counted and why
 
 
 def name_of(path):

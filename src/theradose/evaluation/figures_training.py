@@ -1,5 +1,9 @@
-"""How models came to be: loss by epoch, and the trials of the search; a panel a predictor, a colour a part."""
+"""How models came to be: loss by epoch, and the trials of the search; a panel a predictor, a colour a part.
 
+And what more patients would be worth: a panel a part, a colour a predictor.
+"""
+
+import itertools
 import math
 from collections.abc import Mapping
 
@@ -78,6 +82,31 @@ def learning_curves(histories: Mapping[str, pd.DataFrame]) -> Figure:
         else []
     )
     figure.legend(handles=[*_parts(histories), *kinds], loc="outside right center")
+    return figure
+
+
+@styled
+def scores_by_patients(curve: pd.DataFrame) -> Figure:
+    """Return scores by patients learned from (schema LEARNING_CURVE): mean of the draws, and from lowest to highest."""
+    panels = sort_organs(set(curve["voi"]) - {ALL}) or [ALL]
+    figure, grid = _grid(len(panels))
+    predictors = list(dict.fromkeys(curve["predictor"]))
+    colours = dict(zip(predictors, itertools.cycle(SERIES_COLOURS), strict=False))
+    for axes, part in zip(grid, panels, strict=True):
+        own = curve[curve["voi"] == part]
+        for predictor, rows in own.groupby("predictor", sort=False):
+            drawn = rows.groupby("patients")["score"].agg(["mean", "min", "max"])
+            colour = colours[str(predictor)]
+            axes.fill_between(drawn.index, drawn["min"], drawn["max"], color=colour, alpha=0.15, linewidth=0)
+            axes.plot(drawn.index, drawn["mean"], "o-", color=colour, mec=PAPER, mew=0.4, ms=4, linewidth=1.3)
+        axes.set_title(words(part))
+        axes.set_xscale("log")
+        axes.set_xticks(sorted(set(own["patients"])), [str(n) for n in sorted(set(own["patients"]))])
+        axes.minorticks_off()
+    figure.supxlabel("patients learned from", fontsize=8.5)
+    figure.supylabel("score on test patients (lower is better)", fontsize=8.5)
+    lines = [Line2D([], [], color=colours[name], marker="o", mec=PAPER, label=words(name)) for name in predictors]
+    figure.legend(handles=lines, loc="outside right center")
     return figure
 
 

@@ -14,7 +14,7 @@ from theradose.evaluation.compare import DECIDES, DOSE_KINDS
 from theradose.evaluation.figures import Picture, as_png, as_svg, sort_organs, words
 from theradose.evaluation.figures_dosemaps import dose_maps
 from theradose.evaluation.figures_scores import bland_altman, predicted_against_true, scores
-from theradose.evaluation.figures_training import learning_curves, tuning_trials
+from theradose.evaluation.figures_training import learning_curves, scores_by_patients, tuning_trials
 from theradose.evaluation.metric_names import CLOSER_TO_ZERO, COLUMNS, HIGHER_IS_BETTER, METRIC_NAMES, NOT_RANKED
 from theradose.evaluation.published import published_sheets
 from theradose.evaluation.report_nested import nested_sheets
@@ -269,6 +269,12 @@ def experiment_page(study: StudyResults, experiment: ExperimentResults) -> dict[
     if trials:
         text = "Each trial's score on inner folds, the best so far as a line."
         training.append(as_svg(tuning_trials(trials), "Trials of the search", text))
+    if len(set(experiment.learning_curve["patients"])) > 1:
+        text = (
+            "Score on untouched test patients (what the search lowers; of doses the mean |log error|) by the number "
+            "of patients learned from, the last point the model itself; line: mean of draws, band: lowest to highest."
+        )
+        training.append(as_svg(scores_by_patients(experiment.learning_curve), "Would more patients help?", text))
     kind, nested = experiment.about["kind"], nested_sheets(experiment.nested, experiment.baselines)
     drawn: list[Picture | None] = [*_dose_pictures(study, experiment)] if kind in DOSE_KINDS else []
     drawn += [_maps_picture(experiment)] if kind == "dose_map" else []

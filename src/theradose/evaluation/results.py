@@ -12,7 +12,7 @@ import pandas as pd
 from theradose.cohort.layout import Dataset
 from theradose.columns import Schema
 from theradose.evaluation.limit_scores import LIMIT_SCORES
-from theradose.learning_schemas import NESTED, PLANS, UPTAKE_SCALING
+from theradose.learning_schemas import LEARNING_CURVE, NESTED, PLANS, UPTAKE_SCALING
 from theradose.sections import StudySettings
 from theradose.tables import (
     AUDIT,
@@ -93,6 +93,11 @@ class ExperimentResults:
     def plans(self) -> pd.DataFrame:
         """The activity planned for each patient, schema PLANS; without rows when it was not asked for."""
         return _optional(self.folder / "plans.tsv", PLANS)
+
+    @cached_property
+    def learning_curve(self) -> pd.DataFrame:
+        """Scores by the number of patients learned from, schema LEARNING_CURVE; without rows when not asked for."""
+        return _optional(self.folder / "learning_curve.tsv", LEARNING_CURVE)
 
     @cached_property
     def uptake_scaling(self) -> pd.DataFrame:

@@ -6,6 +6,7 @@ from typing import Any
 
 from theradose.errors import SettingsError, Where
 from theradose.evaluation.audited_models import write_audit
+from theradose.evaluation.learning_curve import write_learning_curve
 from theradose.experiment_sections import ExperimentSettings
 from theradose.models.store import MODEL_FILE, WEIGHTS_FILE, Trained, load_trained
 from theradose.ops.tracking import open_run
@@ -13,7 +14,8 @@ from theradose.provenance import write_json, write_provenance
 from theradose.settings import from_json
 from theradose.steps.entry import arguments, start
 from theradose.steps.judges import EVALUATIONS
-from theradose.steps.learning import INPUTS, LISTS, OPTIONAL, input_files, load_parts
+from theradose.steps.kinds import KINDS
+from theradose.steps.learning import INPUTS, LISTS, OPTIONAL, input_files, load_parts, plan_of
 from theradose.tables import METRICS, SPLITS, read_table
 
 EXPERIMENT_FILE = "experiment.json"
@@ -50,15 +52,10 @@ def run(chosen: Namespace) -> None:
     models = read_models(chosen.models, settings)
     splits = read_table(chosen.splits, SPLITS)
     parts, folds = load_parts(chosen, settings), dict(zip(splits["patient"], splits["fold"], strict=True))
-    told: dict[str, Any] = {
-        "settings": settings,
-        "parts": parts,
-        "models": models,
-        "folds": folds,
-        "seed": chosen.seed,
-    }
+    told: dict[str, Any] = {"settings": settings, "parts": parts, "models": models, "folds": folds, "seed": chosen.seed}
     EVALUATIONS[settings.kind](**told, truth=chosen.truth, out=chosen.out)
     write_audit(**told, out=chosen.out)
+    write_learning_curve(KINDS[settings.kind], plan_of(settings, parts, splits), **told, out=chosen.out)
     record = {
         "name": settings.name,
         "kind": settings.kind,

@@ -17,7 +17,7 @@ from theradose.steps.learning import INPUTS, LISTS, OPTIONAL, input_files, load_
 from theradose.tables import SPLITS, TRIALS, read_table, write_table
 
 # What scores of trials do not depend on.
-WORDS, AFTERWARDS = ("name", "title", "system"), ("audit_permutations", "nested", "planning")
+WORDS, AFTERWARDS = ("name", "title", "system"), ("audit_permutations", "learning_curve", "nested", "planning")
 BUDGET = {"trials", "workers"}
 NO_MATTER: Any = {**dict.fromkeys((*WORDS, *AFTERWARDS), True), "tuning": BUDGET}
 
