@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from theradose.errors import DataError
-from theradose.evaluation.report import sections, write_report
+from theradose.evaluation.report import key_numbers, sections, write_report
 from theradose.evaluation.report_cohort import cohort_table, status_table
 from theradose.evaluation.report_doses import explained_spread, recovery_frame, recovery_table
 from theradose.evaluation.report_methods import methods_text, provenance_section
@@ -187,6 +187,15 @@ def test_verdict_says_when_no_model_beats_the_baseline(study):
     found = study.verdicts["organ_dose"]
     words = verdict_words(study, experiment)
     assert ("No model does better" in words) == (found["best"] == found["best_baseline"])
+
+
+def test_first_scores_name_their_experiment_and_the_same_score_stands_once(study, monkeypatch):
+    own = study.verdicts["organ_dose"]
+    worse = {**own, "test": {name: {**score, "value": score["value"] + 5.0} for name, score in own["test"].items()}}
+    verdicts = {"organ_dose": own, "organ_dose_nested": own, "organ_dose_centres": worse}
+    monkeypatch.setitem(study.__dict__, "verdicts", verdicts)
+    rest = [said for _, what, said in key_numbers(study) if "MAPE" in what]
+    assert [said.partition(":")[0] for said in rest] == ["organ dose", "organ dose centres"]
 
 
 def test_examples_are_the_middle_and_the_highest_kidney_dose(study):

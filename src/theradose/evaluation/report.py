@@ -142,8 +142,8 @@ def key_numbers(study: StudyResults) -> list[tuple[str, str, str]]:
 
 def _best_scores(study: StudyResults) -> list[tuple[str, str, str]]:
     """Return the test score of the chosen predictor of the first organ-dose experiments beside the best baseline."""
-    found = []
-    for verdict in study.verdicts.values():
+    found: dict[tuple[str, str, str], str] = {}  # experiments that found the same are one
+    for name, verdict in study.verdicts.items():
         best, baseline = verdict["best"], verdict["best_baseline"]
         own, rival = verdict["test"].get(best) or {}, verdict["test"].get(baseline) or {}
         if verdict["kind"] == "organ_dose" and own.get("value") is not None:
@@ -152,14 +152,9 @@ def _best_scores(study: StudyResults) -> list[tuple[str, str, str]]:
                 if best == baseline
                 else f"best baseline, {words(baseline)}: {three(rival.get('value'))} %"
             )
-            found.append(
-                (
-                    f"{three(own['value'])} %",
-                    f"dose error (MAPE) of {words(best)}",
-                    f"{own['n']} test patients; {beside}",
-                )
-            )
-    return list(dict.fromkeys(found))[:FIRST_SCORES]
+            what, rest = f"dose error (MAPE) of {words(best)}", f"{own['n']} test patients; {beside}"
+            found.setdefault((f"{three(own['value'])} %", what, rest), words(name))
+    return [(value, what, f"{name}: {rest}") for (value, what, rest), name in found.items()][:FIRST_SCORES]
 
 
 def settings_line(study: StudyResults) -> list[tuple[str, str]]:
