@@ -41,7 +41,7 @@ def refused(words: str) -> dict:
 
 def test_the_answer_is_what_the_function_gives() -> None:
     found = answer(FOUR)
-    fit = tia_by("auto", TIMES, ACTIVITIES, [0.05 * max(a, 4.6) for a in ACTIVITIES], half_life_h=159.528)
+    fit = tia_by("auto", TIMES, ACTIVITIES, [0.05 * max(a, 0.1 * 46.0) for a in ACTIVITIES], half_life_h=159.528)
     assert set(found) >= KEYS
     assert (found["tia_mbq_h"], found["tia_std_mbq_h"]) == (fit.tia_mbq_h, fit.tia_std_mbq_h)
     assert (found["model"], found["parameters"], found["relative_std"]) == (fit.model, fit.parameters, 0.05)

@@ -27,7 +27,7 @@ from hypothesis import strategies as st
 from theradose.cohort.importer import import_dicom
 from theradose.cohort.layout import Dataset
 from theradose.cohort.mapping import MAPPING, import_mapping
-from theradose.cohort.raw_files import verify_raw
+from theradose.cohort.raw_files import hashes_of, require_raw
 from theradose.errors import TheradoseError
 from theradose.imaging.dicom import read_series
 from theradose.imaging.dicom_folder import sort_files
@@ -115,7 +115,7 @@ def count_found(maker, folder: Path, n_truncations: int, n_flips: int) -> pd.Dat
         data = Dataset(folder / f"data_{'PT' if kind in DICOM else 'NIfTI'}")
         source, also = (folder / "dicom", ()) if kind in DICOM else (folder / "nifti", (folder / "mapping.tsv",))
         try:
-            verify_raw(data, "n01", source, also)
+            require_raw(data, "n01", hashes_of(source, also))
             by_hash = False
         except TheradoseError as error:
             by_hash = error.code == "THR-331"

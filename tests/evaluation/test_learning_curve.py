@@ -8,7 +8,6 @@ import pandas as pd
 import pytest
 from pydantic import ValidationError
 
-from theradose.errors import DataError
 from theradose.evaluation.figures_training import scores_by_patients
 from theradose.evaluation.learning_curve import FILE, learning_curve, names_in, write_learning_curve
 from theradose.experiment_sections import ExperimentSettings, LearningCurveSettings
@@ -90,26 +89,27 @@ def test_the_same_seed_draws_the_same_patients(fitted):
     assert not curve(everyone, models, seed=6).equals(curve(everyone, models))
 
 
-def test_a_part_without_test_patients_is_left_out_and_without_any_there_is_no_curve(fitted):
+def test_a_part_without_test_patients_is_left_out(fitted):
     everyone, models = fitted
     nobody = replace(everyone, partitions=["train"] * len(everyone))
     both = {name: Trained({**m.predictors, "liver": m.predictors["kidneys"]}, {}, {}) for name, m in models.items()}
     parts = {"kidneys": everyone, "liver": nobody}
     table = learning_curve(ASKED, parts, both, kind=ORGANS, training=PLAN, seed=1)
     assert set(table["voi"]) == {"kidneys"}
-    with pytest.raises(DataError, match="there are none"):
-        curve(nobody, models)
 
 
-def test_an_older_curve_does_not_stay(fitted, tmp_path):
+def test_an_older_curve_does_not_stay_and_without_test_patients_there_is_none(fitted, tmp_path):
     everyone, models = fitted
     settings = ExperimentSettings(
         name="t", kind="organ_dose", title="t", baselines=("pet_scaled",), predictors=(), learning_curve=ASKED
     )
     told = {"parts": {"kidneys": everyone}, "models": models, "folds": {}, "seed": 1, "out": tmp_path}
-    write_learning_curve(ORGANS, PLAN, settings=settings, **told)
+    assert write_learning_curve(ORGANS, PLAN, settings=settings, **told)
     assert (tmp_path / FILE).is_file()
-    write_learning_curve(ORGANS, PLAN, settings=settings.model_copy(update={"learning_curve": None}), **told)
+    assert write_learning_curve(ORGANS, PLAN, settings=settings.model_copy(update={"learning_curve": None}), **told)
+    assert not (tmp_path / FILE).exists()
+    nobody = {"kidneys": replace(everyone, partitions=["train"] * len(everyone))}
+    assert not write_learning_curve(ORGANS, PLAN, settings=settings, **{**told, "parts": nobody})
     assert not (tmp_path / FILE).exists()
 
 

@@ -8,7 +8,6 @@ from typing import Any, Protocol
 import numpy as np
 import pandas as pd
 
-from theradose.errors import DataError
 from theradose.experiment_sections import ExperimentSettings, LearningCurveSettings
 from theradose.learning_schemas import LEARNING_CURVE
 from theradose.models.folds import TRAIN, fit_seed
@@ -51,15 +50,10 @@ def learning_curve(
     The score is what tuning lowers. Each repeat draws an order of the training patients, whose first ones are learned
     from; all predictors see the same. Hyperparameters stay those of all patients, so that the left end of a curve is
     a little too good. The whole training partition is repeat 0: the model itself. A part without test patients is left
-    out; DataError when there are none at all.
+    out; without any the table has no rows.
     """
-    records = []
+    records: list[dict[str, object]] = []
     judged = {part: everyone for part, everyone in parts.items() if names_in(everyone, TEST)}
-    if not judged:
-        raise DataError(
-            "a learning curve is judged on test patients, and there are none", got=f"{len(parts)} parts without any",
-            expected="patients of the partition test", remedy="take learning_curve out, or set split.scheme: holdout",
-        )  # fmt: skip
     for (name, model), (part, everyone) in product(models.items(), judged.items()):
         learning, predictor = names_in(everyone, TRAIN), model.predictors[part]
         held = kind.subset(everyone, names_in(everyone, TEST))
@@ -72,7 +66,7 @@ def learning_curve(
             again = type(predictor)(**predictor.parameters)
             again.fit(kind.subset(everyone, order[:n].tolist()), seed=fit_seed(seed, repeat), training=training)
             records.append({**row, "patients": n, "repeat": repeat, "score": kind.score(held, again.predict(held))})
-    return pd.DataFrame(records)
+    return pd.DataFrame(records, columns=LEARNING_CURVE.names())
 
 
 def write_learning_curve(
@@ -85,10 +79,16 @@ def write_learning_curve(
     folds: Mapping[str, int],
     seed: int,
     out: Path,
-) -> None:
-    """Write learning_curve.tsv when the experiment asks for it; an older one never stays beside newer scores."""
+) -> bool:
+    """Write learning_curve.tsv when the experiment asks for it; an older one never stays beside newer scores.
+
+    Return whether it has what it asked for: where nobody is in the partition test there is no curve.
+    """
     del folds
     (out / FILE).unlink(missing_ok=True)
-    if settings.learning_curve:
-        curve = learning_curve(settings.learning_curve, parts, models, kind=kind, training=training, seed=seed)
+    if settings.learning_curve is None:
+        return True
+    curve = learning_curve(settings.learning_curve, parts, models, kind=kind, training=training, seed=seed)
+    if not curve.empty:
         write_table(curve, out / FILE, LEARNING_CURVE)
+    return not curve.empty

@@ -55,7 +55,8 @@ def run(chosen: Namespace) -> None:
     told: dict[str, Any] = {"settings": settings, "parts": parts, "models": models, "folds": folds, "seed": chosen.seed}
     EVALUATIONS[settings.kind](**told, truth=chosen.truth, out=chosen.out)
     write_audit(**told, out=chosen.out)
-    write_learning_curve(KINDS[settings.kind], plan_of(settings, parts, splits), **told, out=chosen.out)
+    if not write_learning_curve(KINDS[settings.kind], plan_of(settings, parts, splits), **told, out=chosen.out):
+        print(f"evaluate: {settings.name}: no learning curve: it is judged on test patients, and there are none")
     record = {
         "name": settings.name,
         "kind": settings.kind,
