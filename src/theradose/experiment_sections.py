@@ -159,6 +159,8 @@ class ExperimentSettings(Section):
         asked = self.harmonise.method != "none" or self.selection is not None
         if asked and self.kind != "organ_dose":
             raise ValueError("harmonise, selection: only for experiments of kind organ_dose")
+        if 0 < self.audit_permutations < 5:
+            raise ValueError("audit_permutations: 0 for no audit, or at least 5")
         if self.training.watch == "validation" and (self.kind != "dose_map" or self.audit_permutations):
             raise ValueError("training.watch validation: only for experiments of kind dose_map, without an audit")
         return self

@@ -5,8 +5,10 @@ from typing import ClassVar
 
 import numpy as np
 import pytest
+from pydantic import ValidationError
 
 from theradose.evaluation.audited_models import SHUFFLED, audit_models
+from theradose.evaluation.leakage_audit import LEAST_PERMUTATIONS
 from theradose.experiment_sections import ExperimentSettings
 from theradose.models.baselines import PopulationMean
 from theradose.models.image_predictors import Cnn2dMap, PetScaledMap
@@ -171,6 +173,13 @@ def test_events_are_audited_and_a_curve_that_nobody_fitted_is_no_leak(outcome_ex
     table = checked(audit_models(settings, {examples.outcome: examples}, models, folds=folds, seed=1), AUDIT)
     verdicts = dict(zip(table["predictor"], table["verdict"], strict=True))
     assert verdicts == {"BaseRate": "clean", "Ntcp": "clean", "Logistic": "clean", "PeepingCurve": "leak"}
+
+
+def test_an_audit_of_too_few_shufflings_is_refused_with_the_settings():
+    given = {"name": "t", "kind": "organ_dose", "title": "t", "baselines": ("b",), "predictors": ()}
+    with pytest.raises(ValidationError, match="at least 5"):
+        ExperimentSettings(**given, audit_permutations=LEAST_PERMUTATIONS - 1)
+    assert ExperimentSettings(**given, audit_permutations=LEAST_PERMUTATIONS).audit_permutations == 5
 
 
 def test_every_kind_of_experiment_can_be_audited():
