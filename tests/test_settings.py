@@ -45,6 +45,22 @@ def test_a_value_of_another_shape_is_told_in_the_words_of_the_file(changes: dict
         parse_settings(ExperimentSettings, given)
 
 
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"learning_curve": {"size": [5]}}, r"learning_curve\.size: unknown key; did you mean sizes\?"),
+        ({"selection": {"stabilty": 0.9}}, r"selection\.stabilty: unknown key; did you mean stability\?"),
+        ({"planning": {"cycle": 4}}, r"planning\.cycle: unknown key; did you mean cycles\?"),
+        ({"learning_curve": {"sizes": [10, 5, 5]}}, r"learning_curve\.sizes: each number once"),
+        ({"learning_curve": {"sizes": []}}, r"sizes: should hold one or more"),
+    ],
+)
+def test_optional_sections_are_told_as_well_as_others(changes: dict[str, object], words: str) -> None:
+    given = {"name": "m", "kind": "organ_dose", "title": "t", "baselines": ["ridge"], "predictors": [], **changes}
+    with pytest.raises(SettingsError, match=words):
+        parse_settings(ExperimentSettings, given)
+
+
 def test_settings_do_not_change() -> None:
     with pytest.raises(ValidationError):
         StudySettings().seed = 2  # type: ignore[misc]

@@ -90,7 +90,10 @@ class PlanningSettings(Section):
 
 
 class LearningCurveSettings(Section):
-    """Numbers of training patients to learn from, beside all of them, and how often each is drawn."""
+    """Numbers of training patients to learn from, beside all of them, and how often each is drawn.
+
+    Numbers that are not below those of all are passed over.
+    """
 
     sizes: Annotated[tuple[Annotated[int, Field(ge=5)], ...], Field(min_length=1)]
     repeats: Annotated[int, Field(ge=1, le=100)] = 3
@@ -167,6 +170,8 @@ class ExperimentSettings(Section):
 
     @model_validator(mode="after")
     def _curves_of_numbers(self) -> "ExperimentSettings":
+        if self.learning_curve and len(set(self.learning_curve.sizes)) < len(self.learning_curve.sizes):
+            raise ValueError(f"learning_curve.sizes: each number once, not {list(self.learning_curve.sizes)}")
         if self.learning_curve and self.kind in ("outcome", "latency"):
             raise ValueError("learning_curve: not where few patients may hold no event, kinds outcome and latency")
         return self
@@ -184,6 +189,12 @@ class ExperimentSettings(Section):
         if self.nested.scheme != "none" and self.kind not in ("organ_dose", "outcome"):
             raise ValueError("nested: only for experiments of kinds organ_dose and outcome")
         return self
+
+    @property
+    def learned(self) -> "ExperimentSettings":
+        """The settings that models depend on; those of what is judged or planned afterwards are the default ones."""
+        kept = self.model_dump(exclude={"audit_permutations", "learning_curve", "planning", "nested"})
+        return ExperimentSettings(**kept)
 
     @property
     def later_cycle(self) -> dict[str, int]:

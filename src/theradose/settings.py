@@ -4,7 +4,7 @@ import difflib
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args
 
 import yaml
 from pydantic import BaseModel, ValidationError
@@ -19,6 +19,7 @@ EXPERIMENTS = Path("config/experiments")
 OURS = "Value error, "  # stands before what our own rules say
 MISSING, SECTION = "missing", "should be keys with values, {key: value}"
 IN_YAML = {"tuple_type": "should be a list, [one, another]", "dict_type": SECTION, "model_type": SECTION}
+IN_YAML["too_short"] = "should hold one or more that are valid"
 """What validation says in the words of Python, said in those of the file."""
 
 
@@ -27,7 +28,8 @@ def _keys_at(kind: type[BaseModel], path: Place) -> list[str]:
     current: Any = kind
     for part in path:
         field = getattr(current, "model_fields", {}).get(part)
-        current = getattr(field, "annotation", None)
+        said = getattr(field, "annotation", None)
+        current = next((one for one in (said, *get_args(said)) if hasattr(one, "model_fields")), None)
     return sorted(getattr(current, "model_fields", {}))
 
 

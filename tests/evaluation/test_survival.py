@@ -5,11 +5,11 @@ from hypothesis import strategies as st
 from scipy.special import ndtr
 
 from theradose.evaluation.survival import (
+    KaplanMeier,
     brier,
     c_index,
     censoring,
     integrated_brier,
-    kaplan_meier,
     rmse_log,
     weights_of,
 )
@@ -22,6 +22,15 @@ COHORTS = st.lists(st.tuples(st.integers(1, 8), st.booleans(), st.integers(0, 5)
 def arrays(cases):
     months, observed, predicted = (np.array(column, float) for column in zip(*cases, strict=True))
     return months, observed > 0, predicted, np.ones(len(cases))
+
+
+def kaplan_meier(months, observed):
+    """Return the curve of Kaplan and Meier (1958), S(t) = prod_{t_k <= t} (1 - d_k / n_k): what `censoring` mirrors."""
+    t, seen = np.asarray(months, float), np.asarray(observed, bool)
+    steps = np.unique(t[seen])
+    at_risk = (t[:, None] >= steps).sum(axis=0)
+    events = (seen[:, None] & (t[:, None] == steps)).sum(axis=0)
+    return KaplanMeier(steps, np.cumprod(1.0 - events / np.maximum(at_risk, 1)))
 
 
 def test_rmse_by_hand():

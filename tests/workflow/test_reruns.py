@@ -90,6 +90,14 @@ def test_an_experiment_that_is_added_is_learned_and_the_others_are_not_again(fin
     assert not {"simulate", "extract_features", "compute_dose"} & set(jobs)
 
 
+def test_what_is_judged_afterwards_trains_nothing_anew(finished):
+    file = "config/experiments/organ_dose_quick.yaml"
+    finished.edit(file, "learning_curve: {sizes: [5], repeats: 2}", "audit_permutations: 5\nplanning: {cycles: 2}")
+    jobs = set(finished.jobs())
+    assert {"evaluate", "plan_activities", "report"} <= jobs
+    assert not {"tune", "train", "extract_features"} & jobs
+
+
 def test_a_changed_bound_of_the_searches_tunes_again(finished):
     finished.edit("config/quick.yaml", "title: Quick", "workflow: {trials: 1}\ntitle: Quick")
     assert {"tune", "train", "evaluate", "report"} <= set(finished.jobs())

@@ -69,6 +69,11 @@ def experiment_settings(wildcards):
     return to_json(PLAN.experiments[wildcards.experiment])
 
 
+def learned_settings(wildcards):
+    """Return them without what is judged or planned afterwards, which trains nothing anew."""
+    return to_json(PLAN.experiments[wildcards.experiment].learned)
+
+
 def learning_inputs(wildcards):
     """Return what the examples of an experiment are made of; the names are the flags of tune, train and evaluate."""
     settings = PLAN.experiments[wildcards.experiment]

@@ -39,7 +39,7 @@ rule tune:
         "../../environment.yml"
     threads: lambda wildcards: PLAN.experiments[wildcards.experiment].tuning.workers
     params:
-        settings=experiment_settings,
+        settings=learned_settings,
         seed=STUDY.seed,
         files=learning_flags,
         out=lambda wildcards, output: folder(output.tune),
@@ -68,7 +68,7 @@ rule train:
     conda:
         "../../environment.yml"
     params:
-        settings=experiment_settings,
+        settings=learned_settings,
         seed=STUDY.seed,
         files=learning_flags,
         radiomics=radiomics_flags,

@@ -139,7 +139,8 @@ def _show(report: dict[str, Any]) -> None:
 
     model = report["model"]
     print(report["notice"])
-    print(f"Model {model['experiment']}/{model['predictor']}; intervals are made to cover {model['interval']:.0%}")
+    cover = f"{model['interval']:.0%} (a dash: too few training patients for it)"
+    print(f"Model {model['experiment']}/{model['predictor']}; intervals are made to cover {cover}")
     tiacs = model["kind"] == TIAC
     about = "TIAC" if tiacs else "dose"
     print(f"The {about} is set a little below the median, where the expected percentage error is smallest.")

@@ -69,15 +69,6 @@ class KaplanMeier:
         return np.asarray(np.append(1.0, self.after)[passed])
 
 
-def kaplan_meier(months: ArrayLike, observed: ArrayLike) -> KaplanMeier:
-    """Return the curve of Kaplan and Meier (1958), S(t) = prod_{t_k <= t} (1 - d_k / n_k); both arguments (n,)."""
-    t, seen = np.asarray(months, float), np.asarray(observed, bool)
-    steps = np.unique(t[seen])
-    at_risk = (t[:, None] >= steps).sum(axis=0)
-    events = (seen[:, None] & (t[:, None] == steps)).sum(axis=0)
-    return KaplanMeier(steps, np.cumprod(1.0 - events / np.maximum(at_risk, 1)))
-
-
 def censoring(months: ArrayLike, observed: ArrayLike) -> KaplanMeier:
     """Return G(t), the chance not to be censored until t, by Kaplan-Meier; an event at the same time comes first.
 
