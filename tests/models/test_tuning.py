@@ -2,10 +2,14 @@ import json
 import os
 import time
 
+import numpy as np
 import pytest
 
 from theradose.errors import DataError
-from theradose.models.predictors import Choice, FloatRange, IntRange
+from theradose.models import latency
+from theradose.models.fitting import objective
+from theradose.models.latency_predictors import MlpLatency
+from theradose.models.predictors import Choice, FloatRange, IntRange, TrainingPlan
 from theradose.models.tuning import best, search, trials_table
 from theradose.tables import TRIALS, read_table, write_table
 
@@ -188,6 +192,25 @@ def test_workers_prune_too(tmp_path):
     rows = run(tmp_path, 16, in_parts([]), workers=2)
     assert len(rows) == 16
     assert "pruned" in {row.state for row in rows}
+
+
+def test_a_fold_without_an_event_has_no_score_yet_and_fails_no_trial(latency_examples, tmp_path):
+    examples = latency_examples(n=40, test=0)[0]
+    names = list(examples.patients)
+    seen = dict(zip(names, np.asarray(examples.observed, bool), strict=True))
+    first = [name for name in names if not seen[name]][:6]
+    rest = [name for name in names if name not in first]
+    folds = [([n for n in names if n not in held], held) for held in (first, rest[::2], rest[1::2])]
+    judge = objective(
+        MlpLatency, examples, folds=folds, subset=latency.subset, score=latency.score, seed=1,
+        training=TrainingPlan(epochs=2), pruning=True,
+    )  # fmt: skip
+    told = []
+    value = judge(MlpLatency.defaults, lambda done, score: told.append((done, score)))
+    assert np.isfinite(value)
+    assert [done for done, _ in told] == [1, 2]
+    assert np.isnan(told[0][1])
+    assert np.isfinite(told[1][1])
 
 
 def test_a_score_that_is_no_number_ends_no_trial(tmp_path):

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from theradose.errors import DataError
 from theradose.models.folds import Folds, Subset, fit_seed, out_of_fold, unwatched
 from theradose.models.predictors import OnEpoch, Predictor, TrainingPlan
 from theradose.models.tuning import Objective, Tell
@@ -59,7 +60,11 @@ def objective(
     def judge(parameters: dict[str, Any], tell: Tell) -> float:
         def on_fold(done: int, known: np.ndarray, predicted: np.ndarray) -> None:
             own = subset(examples, set(np.array(examples.patients)[known].tolist()))
-            tell(done, score(own, predicted))
+            try:
+                value = score(own, predicted)
+            except DataError:  # nobody of the first folds has the event: no score yet, and nothing to end a trial for
+                value = np.nan
+            tell(done, value)
 
         watched = on_fold if pruning and predictor.iterates else None
         predicted = out_of_fold(
