@@ -59,9 +59,8 @@ def objective(
 
     def judge(parameters: dict[str, Any], tell: Tell) -> float:
         def on_fold(done: int, known: np.ndarray, predicted: np.ndarray) -> None:
-            own = subset(examples, set(np.array(examples.patients)[known].tolist()))
             try:
-                value = score(own, predicted)
+                value = score(subset(examples, set(np.array(examples.patients)[known].tolist())), predicted)
             except DataError:  # nobody of the first folds has the event: no score yet, and nothing to end a trial for
                 value = np.nan
             tell(done, value)
